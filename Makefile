@@ -1,0 +1,60 @@
+# Every target sets itself up: the first one on a fresh machine makes the virtual environment.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+TYPES := .build/types
+
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: help setup demo test check format bench bench-quick clean
+
+help:
+	@echo "make demo        kill a training twice, and see it end with the same bits"
+	@echo "make test        all tests"
+	@echo "make check       lint, format, types, layers"
+	@echo "make bench       what a checkpoint costs, beside Keras' and TensorFlow's own"
+	@echo "make bench-quick the same on small models, in about a minute"
+
+setup: $(READY)
+
+$(READY): setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	@echo "Installing Holdfast and TensorFlow into $(VENV); this takes some minutes."
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+demo: $(READY)
+	$(BIN)/python examples/demo.py --out demo-out
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+# mypy and import-linter want the names under which the folders are installed.
+$(TYPES): $(READY)
+	mkdir -p $(TYPES)/holdfast
+	ln -sfn ../../../runtime $(TYPES)/holdfast/runtime
+	ln -sfn ../../../hooks $(TYPES)/holdfast/hooks
+	ln -sfn ../../colab_bootstrap.py $(TYPES)/colab_bootstrap.py
+	touch $@
+
+check: $(TYPES)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	MYPYPATH=$(TYPES) $(BIN)/mypy --explicit-package-bases -p holdfast.runtime -p holdfast.hooks -m colab_bootstrap
+	MYPYPATH=$(TYPES) $(BIN)/mypy tests benchmarks examples
+	PYTHONPATH=$(TYPES) $(BIN)/lint-imports
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)
+	$(BIN)/python benchmarks/bench.py
+
+bench-quick: $(READY)
+	$(BIN)/python benchmarks/bench.py --quick
+
+clean:
+	rm -rf $(VENV) .build demo-out benchmarks/out

@@ -1,0 +1,57 @@
+"""One line at the top of a notebook, and its Keras trainings survive reruns, kernels and VMs.
+
+import colab_bootstrap; colab_bootstrap.start()
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from holdfast.hooks.handle import Handle
+
+__all__ = ["Handle", "load_ipython_extension", "start", "stop"]
+
+
+def start(store: str | None = None, run: str | None = None, **settings: Any) -> Handle:
+    """Starts the runtime, or returns the handle of the one that runs.
+
+    Args:
+        store: Where checkpoints are kept for good: a path or a ``file://`` URL. By default the
+            setting ``store``, else in Colab the mounted Drive's folder ``holdfast``, elsewhere ``./holdfast``.
+        run: Name of this line of work. By default the setting ``run``, else the notebook's or the
+            script's name.
+        **settings: Any other setting, such as ``snapshot_seconds=5``.
+
+    Returns:
+        The handle: ``status()``, ``checkpoint()``, ``wait()``, ``fresh()``, ``stop()``.
+
+    Raises:
+        StoreUnusable: Nothing can be written there; the message says why and what is allowed.
+        SettingsInvalid: A setting is unknown or out of range; the message names it.
+    """
+    from holdfast.hooks import handle
+
+    return handle.start({"store": store, "run": run, **settings}, Path.cwd())
+
+
+def stop() -> None:
+    """Ends the runtime and takes every patch back; the daemon uploads what is left and ends."""
+    from holdfast.hooks import handle
+
+    handle.stop()
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext colab_bootstrap``: as `start`."""
+    del shell
+    start()
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Handle":
+        from holdfast.hooks.handle import Handle
+
+        return Handle
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""The part of Holdfast that knows TensorFlow, Keras and IPython: capture, restore, exactness."""

@@ -1,0 +1,124 @@
+"""References of variables at a step boundary, and assignment back.
+
+TensorFlow's resource variables copy on write while a reference is held, so a list of references
+taken between two steps stays what it was, in milliseconds whatever its size; the writer thread reads
+TensorFlow's own buffers, without a copy in Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from holdfast.hooks.variables import NamedVariable, tensor_spec
+from holdfast.runtime.crashpoints import reach
+from holdfast.runtime.errors import RestoreFailed
+from holdfast.runtime.manifest import TensorRecord
+from holdfast.runtime.restore import Checkpoint
+from holdfast.runtime.spool import TensorSource
+
+
+def references(variables: Sequence[NamedVariable]) -> list[TensorSource]:
+    """Takes a reference of every variable's present value."""
+    sources = [TensorSource(one.spec, _tensor_bytes(read(one.variable))) for one in variables]
+    reach("save.references")
+    return sources
+
+
+def read(variable: Any) -> Any:
+    """A tensor that shares the variable's buffer."""
+    from tensorflow.python.ops import gen_resource_variable_ops
+
+    return gen_resource_variable_ops.read_variable_op(variable.handle, variable.dtype)
+
+
+def _tensor_bytes(tensor: Any) -> Callable[[], memoryview]:
+    def buffer() -> memoryview:
+        # _numpy_internal shares a CPU tensor's buffer, which .numpy() would copy
+        view = getattr(tensor, "_numpy_internal", tensor.numpy)()
+        return flat_bytes(view)
+
+    return buffer
+
+
+def flat_bytes(array: np.ndarray[Any, Any]) -> memoryview:
+    """An array's bytes, without a copy where it is contiguous."""
+    if array.size == 0:
+        return memoryview(b"")
+    return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+
+
+def array_sources(arrays: dict[str, np.ndarray[Any, Any]]) -> list[TensorSource]:
+    """Sources for arrays that nobody writes into any more."""
+    return [_array_source(name, array) for name, array in arrays.items()]
+
+
+def _array_source(name: str, array: np.ndarray[Any, Any]) -> TensorSource:
+    return TensorSource(tensor_spec(name, array.dtype, array.shape), lambda: flat_bytes(array))
+
+
+def fetch_variables(checkpoint: Checkpoint, variables: Sequence[NamedVariable]) -> dict[str, Any]:
+    """Reads and verifies the tensors of variables.
+
+    Returns:
+        Eager tensors by the variables' names. They own their memory.
+
+    Raises:
+        CheckpointDamaged: A tensor does not have the bytes it should.
+        RestoreFailed: The checkpoint lacks a variable, or has it in another shape or dtype.
+    """
+    import tensorflow as tf
+
+    records = {record.spec.name: record for record in checkpoint.manifest.tensors}
+    for one in variables:
+        record = records.get(one.name)
+        if record is None or record.spec != one.spec:
+            have = f"{record.spec.dtype}{list(record.spec.shape)}" if record else "nothing"
+            raise RestoreFailed(
+                f"{one.label or one.name} is {one.spec.dtype}{list(one.spec.shape)}, the checkpoint has {have}",
+                where=str(checkpoint.stem),
+            )
+    kinds = {one.name: one.variable.dtype.as_numpy_dtype for one in variables}
+
+    def allocate(record: TensorRecord) -> tuple[np.ndarray[Any, Any], memoryview]:
+        raw: np.ndarray[Any, Any] = np.empty(record.spec.nbytes, np.uint8)
+        return raw, memoryview(raw)
+
+    raw = checkpoint.fetch([records[one.name] for one in variables], allocate)
+    return {
+        one.name: tf.convert_to_tensor(raw[one.name].view(kinds[one.name]).reshape(tuple(one.variable.shape)))
+        for one in variables
+    }
+
+
+def fetch_arrays(checkpoint: Checkpoint, prefix: str) -> dict[str, np.ndarray[Any, Any]]:
+    """Reads and verifies the tensors whose names begin with ``prefix``, as flat bytes."""
+
+    def allocate(record: TensorRecord) -> tuple[np.ndarray[Any, Any], memoryview]:
+        raw: np.ndarray[Any, Any] = np.empty(record.spec.nbytes, np.uint8)
+        return raw, memoryview(raw)
+
+    wanted = [record for record in checkpoint.manifest.tensors if record.spec.name.startswith(prefix)]
+    return checkpoint.fetch(wanted, allocate)
+
+
+def assign(variables: Sequence[NamedVariable], tensors: dict[str, Any]) -> None:
+    """Gives every variable the tensor of its name, or, should one fail, all their old values back.
+
+    The variables share the tensors' buffers and copy them when they are next updated, so the same
+    tensors may be assigned again.
+    """
+    before = [(one.variable, read(one.variable)) for one in variables]
+    reach("restore.assign.begin")
+    try:
+        for place, one in enumerate(variables):
+            one.variable.assign(tensors[one.name], read_value=False)
+            if place == len(variables) // 2:
+                reach("restore.assign.middle")
+    except BaseException:
+        for variable, value in before:
+            variable.assign(value, read_value=False)
+        raise
+    reach("restore.assigned")

@@ -1,0 +1,203 @@
+"""Where in its data a training is, and getting there again.
+
+Four ways: the saved state of the `tf.data` iterator, which is exact, shuffled or not; a
+PyDataset's indices; and fast-forward, for what has no state to save (generators).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import numpy as np
+
+from holdfast.hooks import random_state
+from holdfast.runtime import report
+
+log = logging.getLogger("holdfast.hooks")
+
+IGNORE_EXTERNAL_STATE: Final = 1
+"""`ExternalStatePolicy.IGNORE` as the op wants it: a random map's position is saved without its state."""
+
+
+class Source:
+    """Follows one `TFEpochIterator`: how many iterators it made, and the last of them."""
+
+    def __init__(self, epoch_iterator: Any) -> None:
+        self.epochs = epoch_iterator
+        self.adapter = epoch_iterator.data_adapter
+        self.created = 0
+        self.iterator: Any = None
+        self.owed = 0
+        self._waiting: Callable[[], Any] | None = None
+        self.host_at_creation: dict[str, Any] | None = None
+        self._no_state = False
+
+    @property
+    def kind(self) -> str:
+        """``array``, ``dataset``, ``py_dataset`` or ``generator``."""
+        name = type(self.adapter).__name__
+        known = {
+            "ArrayDataAdapter": "array",
+            "TFDatasetAdapter": "dataset",
+            "PyDatasetAdapter": "py_dataset",
+            "GeneratorDataAdapter": "generator",
+        }
+        return known.get(name, "dataset")
+
+    def make_iterator(self, dataset: Any) -> Any:
+        """Stands in for ``iter(dataset)`` and counts; the first time after `prepare`, goes to the place."""
+        if self._waiting is not None:
+            go, self._waiting = self._waiting, None
+            self.iterator = go()
+            return self.iterator
+        for _ in range(self.owed):  # each moves a shuffling dataset's seeds on by one epoch
+            iter(dataset)
+        self.created, self.owed = self.created + self.owed + 1, 0
+        if self.kind in ("py_dataset", "generator"):
+            self.host_at_creation = random_state.capture_host()
+        self.iterator = iter(dataset)
+        return self.iterator
+
+    def capture(self, max_bytes: int, *, between_epochs: bool) -> tuple[dict[str, Any], bytes | None]:
+        """The position, and the iterator's state where there is one.
+
+        Args:
+            max_bytes: Above it, a state is not kept.
+            between_epochs: Whether the next batch comes from an iterator still to be made, unless the
+                one at hand lasts over several epochs.
+        """
+        lasting = bool(self.epochs.steps_per_epoch) and self.epochs._current_iterator is not None
+        live = self.iterator is not None and (not between_epochs or lasting)
+        position: dict[str, Any] = {
+            "kind": self.kind,
+            "created": self.created,
+            "steps_seen": int(self.epochs._steps_seen),
+            "num_batches": None if self.epochs._num_batches is None else int(self.epochs._num_batches),
+            "live": live,
+        }
+        if not live:
+            return position, None
+        if self.kind in ("py_dataset", "generator"):
+            position["host"] = self.host_at_creation
+            return position, None
+        state = self._iterator_state()
+        if state is not None and len(state) > max_bytes:
+            self._no_state, state = True, None
+            report.say_once(
+                "iterator too large",
+                f"the data pipeline's state is over {report.size(max_bytes)} (iterator_max_bytes), most of it "
+                "shuffled elements; a resume goes to its place by fast-forward, in the same order only if "
+                "the shuffle has a seed",
+            )
+        return position, state
+
+    def _iterator_state(self) -> bytes | None:
+        import tensorflow as tf
+        from tensorflow.python.ops import gen_dataset_ops
+
+        if self._no_state:
+            return None
+        try:
+            parts = gen_dataset_ops.serialize_iterator(
+                self.iterator._iterator_resource, external_state_policy=IGNORE_EXTERNAL_STATE
+            )
+            return bytes(tf.io.serialize_tensor(parts).numpy())
+        except (tf.errors.OpError, AttributeError, ValueError) as error:
+            log.info("no iterator state: %s", error)
+            self._no_state = True
+            return None
+
+    def prepare(self, position: dict[str, Any], state: bytes | None, ready: Callable[[], None]) -> None:
+        """Makes the next iterator that Keras asks for stand where the saved one stood.
+
+        Args:
+            position: As `capture` gave it.
+            state: The iterator's state, if it had one.
+            ready: Called before data are read: what begins an epoch may have changed the data.
+        """
+        dataset = self.epochs._distributed_dataset
+        if not position["live"]:
+            if self.kind == "dataset":
+                self.owed = max(0, position["created"] - self.created)
+            else:
+                self.created = position["created"]
+            return
+
+        def go() -> Any:
+            ready()
+            if state is not None:
+                iterator = _with_state(iter(dataset), state)
+            elif self.kind == "py_dataset":
+                iterator = self._skip_py_dataset(dataset, position)
+            else:
+                iterator = self._fast_forward(dataset, position)
+            self.created, self.host_at_creation = position["created"], position.get("host")
+            return iterator
+
+        self._waiting = go
+
+    def _fast_forward(self, dataset: Any, position: dict[str, Any]) -> Any:
+        if position.get("host"):
+            random_state.restore_host(position["host"])
+        if self.kind == "dataset":
+            for _ in range(max(0, position["created"] - self.created - 1)):
+                iter(dataset)
+        iterator = iter(dataset)
+        _pull(iterator, position["steps_seen"], "fast-forward")
+        return iterator
+
+    def _skip_py_dataset(self, dataset: Any, position: dict[str, Any]) -> Any:
+        """Skips batches without computing them, in the order that the generators give again."""
+        if self.adapter.enqueuer is not None:  # worker threads take the items: no order to count on
+            return self._fast_forward(dataset, position)
+        if position.get("host"):
+            random_state.restore_host(position["host"])
+        real = self.adapter.py_dataset
+        self.adapter.py_dataset = _Skipping(real, position["steps_seen"])
+        try:
+            iterator = iter(dataset)
+            _pull(iterator, position["steps_seen"], "skipping")
+        finally:
+            self.adapter.py_dataset = real
+        return iterator
+
+
+def _with_state(iterator: Any, state: bytes) -> Any:
+    import tensorflow as tf
+    from tensorflow.python.ops import gen_dataset_ops
+
+    parts = tf.io.parse_tensor(tf.constant(state), tf.variant)
+    gen_dataset_ops.deserialize_iterator(iterator._iterator_resource, parts)
+    return iterator
+
+
+class _Skipping:
+    """A PyDataset whose first batches, in the order they are asked for, are all its batch 0."""
+
+    def __init__(self, real: Any, count: int) -> None:
+        self._real, self._left = real, count
+        self._filler = real[0] if count else None
+
+    def __getitem__(self, index: int) -> Any:
+        if self._left > 0:
+            self._left -= 1
+            return self._filler
+        return self._real[index]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+def _pull(iterator: Iterator[Any], count: int, what: str) -> None:
+    from tqdm import tqdm
+
+    # A bar only where it takes longer than a moment.
+    for _ in tqdm(range(count), desc=f"holdfast: {what}", unit="batch", delay=2.0, leave=False):
+        next(iterator)
+
+
+def state_array(state: bytes) -> np.ndarray[Any, Any]:
+    """An iterator's state as an array for the object."""
+    return np.frombuffer(state, np.uint8)

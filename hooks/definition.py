@@ -1,0 +1,147 @@
+"""What a model is and what a training call trains: fingerprints and definitions, as plain JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final
+
+import numpy as np
+import xxhash
+
+from holdfast.runtime.journal import Definition
+
+SAMPLED_ABOVE: Final = 32 << 20
+"""Arrays up to 32 MiB are hashed whole (3 ms); larger ones by blocks spread over them."""
+
+SAMPLE_BLOCKS: Final = 128
+SAMPLE_BYTES: Final = 64 << 10
+
+_PASSING_KEYS: Final = frozenset(
+    {"name", "seed", "trainable", "build_config", "registered_name", "module", "shared_object_id"}
+)
+"""Keys of Keras configurations that differ from one run of the same code to the next, or that the
+definition has elsewhere."""
+
+_ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+")
+
+
+def structure(model: Any) -> tuple[str, ...]:
+    """A built model's structure, a line for each layer: class, variables, configuration; no names."""
+    lines = []
+    for layer in model._flatten_layers():
+        variables = ", ".join(
+            f"{variable.dtype}{list(variable.shape)}"
+            for variable in layer._trainable_variables + layer._non_trainable_variables
+        )
+        leaf = not layer._layers
+        config = json.dumps(_config(layer), sort_keys=True) if leaf else ""
+        lines.append(" ".join(part for part in (type(layer).__name__, variables, config) if part))
+    return tuple(lines)
+
+
+def fingerprint(lines: tuple[str, ...]) -> str:
+    """Hash of a structure."""
+    return xxhash.xxh3_128_hexdigest("\n".join(lines).encode())
+
+
+def _config(thing: Any) -> Any:
+    try:
+        return _clean(thing.get_config())
+    except Exception:  # a user's get_config may raise anything; then only shapes tell
+        return None
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            str(key): _clean(item) for key, item in sorted(value.items(), key=str) if key not in _PASSING_KEYS
+        }
+    if isinstance(value, (list, tuple)):
+        return [_clean(item) for item in value]
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, (float, np.floating)):
+        return float(value)
+    if isinstance(value, np.ndarray):
+        return array_hash(value)
+    if hasattr(value, "get_config"):
+        return [type(value).__name__, _config(value)]
+    if callable(value):
+        return getattr(value, "__qualname__", type(value).__qualname__)
+    return _ADDRESS.sub("", repr(value))[:200]
+
+
+def optimizer_definition(optimizer: Any) -> Any:
+    """An optimizer's class and configuration."""
+    if optimizer is None:
+        return None
+    return {"class": type(optimizer).__name__, **(_config(optimizer) or {})}
+
+
+def training_definition(model: Any, arguments: dict[str, Any], optimizer: Any = None) -> Definition:
+    """What decides a `fit`'s outcome beside the structure.
+
+    Args:
+        model: The model.
+        arguments: Those of `fit`, by name, with defaults applied.
+        optimizer: The optimizer's definition where it is known already.
+    """
+    from keras.src.utils import rng_utils
+
+    seed = getattr(rng_utils, "get_random_seed", lambda: None)()
+    return {
+        "optimizer": optimizer if optimizer is not None else optimizer_definition(model.optimizer),
+        "loss": _clean(model.loss),
+        "batch_size": arguments.get("batch_size"),
+        "steps_per_epoch": arguments.get("steps_per_epoch"),
+        "steps_per_execution": int(getattr(model, "steps_per_execution", 1) or 1),
+        "validation_split": float(arguments.get("validation_split") or 0.0),
+        "shuffle": _clean(arguments.get("shuffle")),
+        "class_weight": _clean(arguments.get("class_weight")),
+        "frozen_layers": sum(not layer.trainable for layer in model._flatten_layers()),
+        "seed": seed,
+        "data": data_definition(arguments),
+    }
+
+
+def data_definition(arguments: dict[str, Any]) -> dict[str, Any]:
+    """What the data are: a content hash for arrays; what else can be told without reading them."""
+    found = {}
+    for key in ("x", "y", "sample_weight"):
+        value = arguments.get(key)
+        if value is not None:
+            found[key] = _describe_data(value)
+    return found
+
+
+def _describe_data(value: Any) -> Any:
+    import tensorflow as tf
+
+    if isinstance(value, tf.data.Dataset):
+        return {"tf.data": str(value.element_spec), "batches": int(value.cardinality())}
+    if isinstance(value, dict):
+        return {str(key): _describe_data(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)) and value and not isinstance(value[0], (int, float)):
+        return [_describe_data(item) for item in value]
+    if isinstance(value, tf.Tensor):
+        return array_hash(value.numpy())
+    if isinstance(value, (np.ndarray, list, tuple)) or hasattr(value, "__array__"):
+        return array_hash(np.asarray(value))
+    if hasattr(value, "__getitem__") and hasattr(value, "num_batches"):
+        return {"PyDataset": type(value).__name__, "batches": value.num_batches}
+    return "not checkable"
+
+
+def array_hash(array: np.ndarray[Any, Any]) -> str:
+    """Shape, dtype and hash of an array's content, sampled where it is large."""
+    head = f"{array.dtype.str}{list(array.shape)}"
+    if array.dtype.hasobject:
+        return head
+    if array.nbytes <= SAMPLED_ABOVE:
+        return f"{head}:{xxhash.xxh3_64_hexdigest(np.ascontiguousarray(array).reshape(-1).view(np.uint8))}"
+    digest = xxhash.xxh3_64()
+    rows = max(1, SAMPLE_BYTES * len(array) // array.nbytes)
+    for start in np.linspace(0, len(array) - rows, SAMPLE_BLOCKS).astype(int):
+        digest.update(np.ascontiguousarray(array[start : start + rows]).reshape(-1).view(np.uint8))
+    return f"{head}:~{digest.hexdigest()}"

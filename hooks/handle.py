@@ -1,0 +1,266 @@
+"""What `start()` returns, and the one runtime that a process has."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from holdfast.hooks import keras_fit
+from holdfast.hooks.magics import register_magic
+from holdfast.hooks.notebook import Cells, script_name
+from holdfast.hooks.on_import import after_import
+from holdfast.hooks.patching import guarded, unpatch_all
+from holdfast.hooks.tracking import Tracker
+from holdfast.runtime import report
+from holdfast.runtime.errors import SettingsInvalid, StoreUnusable
+from holdfast.runtime.session import Session
+from holdfast.runtime.settings import FILE_NAME, Settings, load
+from holdfast.runtime.settings_watch import SettingsWatch
+from holdfast.runtime.stores import normalise
+
+COLAB_DRIVE: Final = Path("/content/drive/MyDrive")
+LOG_NAME: Final = "kernel.log"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where a run stands. Times are Unix times in seconds, 0 for never.
+
+    Attributes:
+        run: Name of the run.
+        store: URL of the store.
+        situation: What happened before this session began.
+        snapshot: Newest snapshot committed to the local spool; empty for none.
+        snapshot_at: When it was taken.
+        written: Newest checkpoint written to the store; empty for none.
+        written_at: When that was done.
+        confirmed: Newest checkpoint known to be safe there; empty for none.
+        confirmed_at: When that was known.
+        problem: What fails at present; empty for nothing that is known.
+    """
+
+    run: str
+    store: str
+    situation: str
+    snapshot: str
+    snapshot_at: float
+    written: str
+    written_at: float
+    confirmed: str
+    confirmed_at: float
+    problem: str
+
+    def __str__(self) -> str:
+        now = time.time()
+
+        def line(name: str, stem: str, at: float) -> str:
+            return f"  {name:<10} {stem}, {report.ago(now - at)} ago" if stem else f"  {name:<10} none yet"
+
+        lines = [
+            f"run {self.run!r} in {self.store} ({self.situation})",
+            line("snapshot", self.snapshot, self.snapshot_at),
+            line("written", self.written, self.written_at),
+            line("confirmed", self.confirmed, self.confirmed_at),
+        ]
+        if self.problem:
+            lines.append(f"  problem    {self.problem}")
+        return "\n".join(lines)
+
+
+class Handle:
+    """The running runtime, for the user."""
+
+    def __init__(self, session: Session, tracker: Tracker, undo: list[Callable[[], None]]) -> None:
+        self._session, self._tracker, self._undo = session, tracker, undo
+
+    def status(self) -> Status:
+        """Where the run stands."""
+        session, daemon = self._session, self._session.status()
+        newest = session.last_committed
+        problem = daemon.fenced or daemon.error
+        if session.fenced:
+            problem = problem or "another session has taken the run over"
+        return Status(
+            run=session.settings.run,
+            store=session.settings.store,
+            situation=session.found.situation,
+            snapshot=str(newest.stem) if newest else "",
+            snapshot_at=newest.taken_at if newest else 0.0,
+            written=daemon.written,
+            written_at=daemon.written_at,
+            confirmed=daemon.confirmed,
+            confirmed_at=daemon.confirmed_at,
+            problem=problem,
+        )
+
+    def checkpoint(self) -> None:
+        """Asks for a checkpoint now: at the next step, where a training runs, and up at once."""
+        self._tracker.request_checkpoint()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Waits until the newest snapshot is confirmed in the store, with a progress bar.
+
+        Args:
+            timeout: Seconds to wait at the longest; None for as long as it takes.
+
+        Returns:
+            Whether it is confirmed.
+
+        Raises:
+            ClaimLost: Another session has taken the run over.
+            DaemonUnavailable: The daemon does not live and could not be started.
+        """
+        return self._session.wait(timeout)
+
+    def fresh(self) -> None:
+        """Lets every training begin anew; what was trained stays in the store."""
+        self._tracker.fresh()
+
+    def continue_changed(self) -> None:
+        """Lets the next training go on from a finished one although its definition changed."""
+        self._tracker.continue_changed()
+
+    def stop(self) -> None:
+        """Ends the runtime and takes every patch back."""
+        if _current is self:
+            stop()
+
+    def __repr__(self) -> str:
+        return f"<holdfast {self.status()}>"
+
+    @property
+    def active(self) -> bool:
+        """Whether the runtime runs."""
+        return not self._session.closed
+
+    def same_as(self, settings: Settings) -> bool:
+        """Whether these settings ask for this store and run."""
+        have = self._session.settings
+        return (have.store, have.run) == (normalise(settings.store), settings.run)
+
+    def close(self) -> None:
+        """Ends everything that `start` began."""
+        while self._undo:
+            guarded(self._undo.pop())()
+
+
+_current: Handle | None = None
+
+
+def start(arguments: dict[str, Any], folder: Path) -> Handle:
+    """Starts the runtime; see `colab_bootstrap.start`."""
+    global _current
+    settings = _complete(load(folder, arguments))
+    if _current is not None and _current.active:
+        if _current.same_as(settings):
+            report.say(f"rerun: the runtime of run {settings.run!r} goes on")
+            return _current
+        report.say("another store or run: the runtime is started anew")
+        stop()
+    began = time.time()
+    session = Session.open(settings)
+    undo: list[Callable[[], None]] = [session.close]
+    try:
+        cells = Cells()
+        undo.append(cells.close)
+        if cells.in_notebook:
+            report.speak_through(print)
+            undo.append(lambda: report.speak_through(None))
+        undo.append(_log_to(session.spool.folder / LOG_NAME))
+        tracker = Tracker(session, cells)
+        undo.append(unpatch_all)
+        undo.append(after_import("keras", lambda: guarded(keras_fit.install)(tracker)))
+        watch = SettingsWatch(folder / FILE_NAME, lambda: _complete(load(folder, arguments)), session)
+        undo.append(watch.stop)
+        _current = Handle(session, tracker, undo)
+        register_magic(_current)
+    except BaseException:
+        while undo:
+            undo.pop()()
+        raise
+    atexit.register(_at_exit, os.getpid())
+    _announce(session, time.time() - began)
+    return _current
+
+
+def stop() -> None:
+    """Ends the runtime, if one runs."""
+    global _current
+    handle, _current = _current, None
+    if handle is not None:
+        handle.close()
+
+
+def _at_exit(process: int) -> None:
+    if os.getpid() == process:  # not in a forked child
+        stop()
+
+
+def _complete(settings: Settings) -> Settings:
+    """Fills in the defaults that depend on where this runs."""
+    store, run = settings.store, settings.run
+    if not store:
+        in_colab = "COLAB_RELEASE_TAG" in os.environ
+        if in_colab and not COLAB_DRIVE.is_dir():
+            raise StoreUnusable(
+                "Google Drive is not mounted",
+                where=str(COLAB_DRIVE),
+                hint="Run: from google.colab import drive; drive.mount('/content/drive') — or name a store: start('/path')",
+            )
+        store = str(COLAB_DRIVE / "holdfast") if in_colab else "./holdfast"
+    if not run:
+        run = _default_run()
+    return replace(settings, store=store, run=run)
+
+
+def _default_run() -> str:
+    """The notebook's name, or the script's."""
+    notebook = os.environ.get("JPY_SESSION_NAME", "")
+    name = Path(notebook).stem if notebook else ""
+    if not name and "IPython" not in sys.modules:
+        name = Path(script_name()).stem
+    cleaned = "".join(letter if letter.isalnum() or letter in " ._-" else "_" for letter in name).strip(" .")
+    return cleaned[:100] or "notebook"
+
+
+def _announce(session: Session, seconds: float) -> None:
+    found = session.found
+    head = f"run {session.settings.run!r} in {session.settings.store}: {found.situation}"
+    if found.checkpoint is None:
+        report.say(f"{head}; nothing to restore")
+        return
+    manifest = found.checkpoint.manifest
+    age = report.ago(time.time() - manifest.taken_at)
+    report.say(
+        f"{head}; found checkpoint {manifest.stem} in the {found.checkpoint.shelf.origin}, {age} old, "
+        f"{report.size(manifest.nbytes)}"
+    )
+    if found.situation == "takeover":
+        report.say("the session before still runs; it stops writing now that this one has claimed the run")
+
+
+def _log_to(path: Path) -> Callable[[], None]:
+    """Sends the hooks' log, with the tracebacks of guarded errors, to a file in the spool."""
+    logger = logging.getLogger("holdfast")
+    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    propagate, logger.propagate = logger.propagate, False
+
+    def undo() -> None:
+        logger.removeHandler(handler)
+        handler.close()
+        logger.propagate = propagate
+
+    return undo
+
+
+__all__ = ["Handle", "SettingsInvalid", "Status", "start", "stop"]

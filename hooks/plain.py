@@ -1,0 +1,128 @@
+"""Python values <-> plain JSON and arrays. Nothing is ever executed on the way back."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any, Final
+
+import numpy as np
+import xxhash
+
+TAG: Final = "__holdfast__"
+"""The key that marks a JSON object as standing for something else than a dict."""
+
+MAX_DEPTH: Final = 20
+
+
+class NotPlain(Exception):
+    """A value that has no plain form: an open file, a function, an object of some class."""
+
+
+class Arrays(dict[str, "np.ndarray[Any, Any]"]):
+    """Arrays put aside while values are encoded, by name."""
+
+    def __init__(self, prefix: str, *, copy: bool = True) -> None:
+        super().__init__()
+        self.prefix, self.copying = prefix, copy
+
+    def put(self, array: np.ndarray[Any, Any]) -> str:
+        """Keeps an array and names it; copied, since its owner may write into it later."""
+        name = f"{self.prefix}/{len(self):05d}"
+        self[name] = array.copy() if self.copying or not array.flags.c_contiguous else array
+        return name
+
+
+def encode(value: Any, arrays: Arrays, depth: int = 0) -> Any:
+    """The JSON form of a value; its arrays go into ``arrays``.
+
+    Raises:
+        NotPlain: It has none.
+    """
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if depth > MAX_DEPTH:
+        raise NotPlain("nested too deeply")
+    if type(value) is list:
+        return [encode(item, arrays, depth + 1) for item in value]
+    if type(value) is tuple:
+        return {TAG: "tuple", "items": [encode(item, arrays, depth + 1) for item in value]}
+    if type(value) is dict:
+        pairs = [
+            [encode(key, arrays, depth + 1), encode(item, arrays, depth + 1)] for key, item in value.items()
+        ]
+        return {TAG: "dict", "items": pairs}
+    if type(value) in (set, frozenset):
+        items = sorted((encode(item, arrays, depth + 1) for item in value), key=json.dumps)
+        return {TAG: type(value).__name__, "items": items}
+    if isinstance(value, np.ndarray) and type(value) is np.ndarray and value.dtype.kind in "biufc":
+        return {TAG: "array", "name": arrays.put(value), "dtype": value.dtype.str, "shape": list(value.shape)}
+    if isinstance(value, np.generic) and value.dtype.kind in "biuf":
+        return {TAG: "scalar", "dtype": value.dtype.str, "value": value.item()}
+    if type(value) is random.Random:
+        return {TAG: "Random", "state": encode(value.getstate(), arrays, depth + 1)}
+    if type(value) is np.random.Generator:
+        return {TAG: "Generator", "state": encode(value.bit_generator.state, arrays, depth + 1)}
+    if type(value) is np.random.RandomState:
+        return {TAG: "RandomState", "state": encode(value.get_state(legacy=False), arrays, depth + 1)}
+    raise NotPlain(type(value).__qualname__)
+
+
+def decode(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
+    """The value of a JSON form.
+
+    Raises:
+        KeyError, ValueError, TypeError: The form is not one that `encode` makes.
+    """
+    if isinstance(value, list):
+        return [decode(item, arrays) for item in value]
+    if not isinstance(value, dict):
+        return value
+    match value:
+        case {"items": list(items), **rest} if rest.get(TAG) == "tuple":
+            return tuple(decode(item, arrays) for item in items)
+        case {"items": list(items), **rest} if rest.get(TAG) == "dict":
+            return {decode(key, arrays): decode(item, arrays) for key, item in items}
+        case {"items": list(items), **rest} if rest.get(TAG) in ("set", "frozenset"):
+            kind = set if rest[TAG] == "set" else frozenset
+            return kind(decode(item, arrays) for item in items)
+        case {"name": str(name), "dtype": str(dtype), "shape": list(shape)}:
+            return arrays[name].view(np.dtype(dtype)).reshape(shape)
+        case {"dtype": str(dtype), "value": number}:
+            return np.dtype(dtype).type(number)
+        case {"state": state, **rest}:
+            return _generator(rest.get(TAG), decode(state, arrays))
+    raise ValueError(f"not a plain form: {str(value)[:80]}")
+
+
+def _generator(kind: Any, state: Any) -> Any:
+    if kind == "Random":
+        made = random.Random()
+        made.setstate(state)
+        return made
+    if kind == "RandomState":
+        old = np.random.RandomState()
+        old.set_state(state)
+        return old
+    if kind == "Generator":
+        names = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
+        if state["bit_generator"] not in names:
+            raise ValueError(f"unknown bit generator {state['bit_generator']!r}")
+        bits = getattr(np.random, state["bit_generator"])()
+        bits.state = state
+        return np.random.Generator(bits)
+    raise ValueError(f"unknown plain form {kind!r}")
+
+
+def digest(value: Any) -> str:
+    """A text that is equal for equal plain values.
+
+    Raises:
+        NotPlain: The value is not plain.
+    """
+    arrays = Arrays("a", copy=False)
+    text = json.dumps(encode(value, arrays))
+    hashes = [
+        xxhash.xxh3_128_hexdigest(np.ascontiguousarray(array).view(np.uint8)) for array in arrays.values()
+    ]
+    return text + "".join(hashes)

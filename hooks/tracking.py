@@ -1,0 +1,139 @@
+"""Which live model holds which slot, and which training calls are running."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from holdfast.hooks.notebook import Cells
+from holdfast.runtime import report
+from holdfast.runtime.journal import Journal, Place, Slot
+from holdfast.runtime.session import Session
+
+if TYPE_CHECKING:
+    from holdfast.hooks.training_call import FitCall
+
+
+@dataclass(slots=True)
+class Bound:
+    """A live model's part in the run.
+
+    Attributes:
+        place: Where it was first used.
+        slot: Name of its slot; empty until it has one.
+        next_call: Number of its next training call.
+        optimizer: The optimizer of its last call, to tell a recompile.
+        definition: That optimizer's definition at the time.
+    """
+
+    place: Place
+    slot: str = ""
+    next_call: int = 0
+    optimizer: Any = None
+    definition: Any = None
+
+
+class _Running(threading.local):
+    def __init__(self) -> None:
+        self.calls: list[FitCall] = []
+
+
+class Tracker:
+    """The hooks' view of a session. Keeps no model alive."""
+
+    def __init__(self, session: Session, cells: Cells) -> None:
+        self.session = session
+        self.cells = cells
+        self._bound: weakref.WeakKeyDictionary[Any, Bound] = weakref.WeakKeyDictionary()
+        self._running = _Running()
+        self._continue_changed = self._wanted = False
+        self._replaced: dict[str, str] = {}
+
+    @property
+    def journal(self) -> Journal:
+        """The run's journal; a restore that goes back to an older checkpoint changes it."""
+        return self.session.journal
+
+    # --- models -----------------------------------------------------------------------------
+
+    def bound(self, model: Any) -> Bound:
+        """The model's part; made at its first use."""
+        known = self._bound.get(model)
+        if known is None:
+            known = self._bound[model] = Bound(self.cells.next_place())
+        return known
+
+    def bind(self, model: Any, slot: Slot) -> None:
+        """Gives the model a slot, and takes it from whichever model held it before."""
+        for other in list(self._bound.values()):
+            if other.slot == slot.name:
+                other.slot = ""
+        bound = self.bound(model)
+        bound.slot, slot.place = slot.name, bound.place
+
+    def bound_slots(self) -> set[str]:
+        """Names of the slots that live models hold."""
+        return {bound.slot for bound in self._bound.values() if bound.slot}
+
+    def slot_of(self, model: Any) -> Slot | None:
+        """The model's slot, if it has one."""
+        bound = self._bound.get(model)
+        return self.journal.slot(bound.slot) if bound is not None and bound.slot else None
+
+    # --- training calls ---------------------------------------------------------------------
+
+    @property
+    def current(self) -> FitCall | None:
+        """The innermost training call of this thread."""
+        return self._running.calls[-1] if self._running.calls else None
+
+    def push(self, call: FitCall) -> None:
+        """A training call begins."""
+        self._running.calls.append(call)
+
+    def pop(self, call: FitCall) -> None:
+        """It ends."""
+        self._running.calls.remove(call)
+
+    # --- what the user asks for -------------------------------------------------------------
+
+    def fresh(self) -> None:
+        """Lets every training begin anew; what was trained stays in the store."""
+        for slot in self.journal.slots:
+            slot.retired = True
+        for bound in self._bound.values():
+            bound.slot, bound.next_call = "", 0
+        report.say("the next training of each model begins anew; earlier checkpoints stay in the store")
+
+    def continue_changed(self) -> None:
+        """Lets the next training go on from the finished one although its definition changed."""
+        for new, old in self._replaced.items():
+            for name, retired in ((new, True), (old, False)):
+                if (slot := self.journal.slot(name)) is not None:
+                    slot.retired = retired
+        for bound in self._bound.values():
+            bound.slot, bound.next_call = "", 0
+        self._replaced.clear()
+        self._continue_changed = True
+        report.say("the next training goes on from the finished one; run its cells again")
+
+    def request_checkpoint(self) -> None:
+        """Has the running training take a checkpoint at its next step; without one, there is one already:
+        every training call ends with it."""
+        self._wanted = self.current is not None or bool(self._bound)
+
+    def take_request(self) -> bool:
+        """Whether a checkpoint was asked for; asked once, answered once."""
+        wanted, self._wanted = self._wanted, False
+        return wanted
+
+    def take_continue(self) -> bool:
+        """Whether the user asked to go on; asked once, answered once."""
+        asked, self._continue_changed = self._continue_changed, False
+        return asked
+
+    def replaced(self, new: Slot, old: str) -> None:
+        """Remembers that a changed experiment took a finished one's place."""
+        self._replaced[new.name] = old

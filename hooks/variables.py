@@ -1,0 +1,99 @@
+"""The whole state of a model as variables in structural order, by no name that a rerun changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from holdfast.hooks import random_state
+from holdfast.runtime.objects import TensorSpec
+
+DTYPES = {
+    "bool": "BOOL",
+    "uint8": "U8",
+    "int8": "I8",
+    "float8_e4m3fn": "F8_E4M3",
+    "float8_e5m2": "F8_E5M2",
+    "uint16": "U16",
+    "int16": "I16",
+    "float16": "F16",
+    "bfloat16": "BF16",
+    "uint32": "U32",
+    "int32": "I32",
+    "float32": "F32",
+    "uint64": "U64",
+    "int64": "I64",
+    "float64": "F64",
+    "complex64": "C64",
+}
+"""NumPy's names of dtypes, and safetensors'."""
+
+
+class NamedVariable(NamedTuple):
+    """A variable of the state.
+
+    Attributes:
+        name: Group and place in it, such as ``optimizer/00003``; equal across reruns.
+        label: Keras' own path, for people.
+        variable: The `tf.Variable` underneath.
+    """
+
+    name: str
+    label: str
+    variable: Any
+
+    @property
+    def spec(self) -> TensorSpec:
+        """Name, dtype and shape."""
+        return tensor_spec(self.name, self.variable.dtype.as_numpy_dtype, tuple(self.variable.shape))
+
+
+def tensor_spec(name: str, dtype: Any, shape: tuple[int, ...]) -> TensorSpec:
+    """The spec of a tensor; a dtype that safetensors lacks is kept as its bytes."""
+    kind = np.dtype(dtype)
+    known = DTYPES.get(kind.name)
+    if known is None:
+        return TensorSpec(name, "U8", (*shape, kind.itemsize))
+    return TensorSpec(name, known, shape)
+
+
+def of_model(model: Any) -> list[NamedVariable]:
+    """All variables of a model, its optimizer, its metrics and the global generators, each once.
+
+    Keras' ``model.variables`` holds the seed generators, which weight files lack.
+    """
+    metrics = [variable for metric in model.metrics for variable in metric.variables]
+    optimizer = getattr(model, "optimizer", None)
+    inner = list(optimizer.variables) if optimizer is not None else []
+    apart = {id(_underlying(variable)) for variable in (*metrics, *inner)}
+    weights = [variable for variable in model.variables if id(_underlying(variable)) not in apart]
+    groups = {
+        "model": weights,
+        "optimizer": inner,
+        "metrics": metrics,
+        "random": [variable for _, variable in random_state.global_variables()],
+    }
+    return _named(groups)
+
+
+def _named(groups: dict[str, Iterable[Any]]) -> list[NamedVariable]:
+    seen: set[int] = set()
+    found = []
+    for group, variables in groups.items():
+        place = 0
+        for variable in variables:
+            underlying = _underlying(variable)
+            if underlying is None or id(underlying) in seen:
+                continue
+            seen.add(id(underlying))
+            label = str(getattr(variable, "path", getattr(variable, "name", "")))
+            found.append(NamedVariable(f"{group}/{place:05d}", label, underlying))
+            place += 1
+    return found
+
+
+def _underlying(variable: Any) -> Any:
+    """The `tf.Variable` of a Keras variable, None while it is not made."""
+    return getattr(variable, "_value", variable)

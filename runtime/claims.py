@@ -1,0 +1,141 @@
+"""Claims: who may write to a run. The highest incarnation wins; it is a fencing token."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+import fastjsonschema
+
+from holdfast.runtime.errors import ClaimLost, FormatInvalid, ObjectExists, ObjectNotFound
+from holdfast.runtime.jsontext import to_json
+from holdfast.runtime.machine import ProcessId
+from holdfast.runtime.stores.base import Store
+
+FOLDER: Final = "claims"
+ATTEMPTS: Final = 20
+"""Sessions that may start in one instant before one of them gives up claiming."""
+
+_NAME: Final = re.compile(r"(\d{8})-([0-9a-f]{8})\.json")
+_MAX_BYTES: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One session's right to write to a run.
+
+    Attributes:
+        incarnation: One higher than any claim before it.
+        session: Eight hexadecimal digits, drawn at random.
+        machine: Where it was made, by `machine.machine_id`.
+        process: The kernel's process there.
+        claimed_at: Unix time in seconds by that machine's clock; for people, never compared.
+    """
+
+    incarnation: int
+    session: str
+    machine: str
+    process: ProcessId
+    claimed_at: float
+
+    @property
+    def name(self) -> str:
+        """Its name in the store."""
+        return f"{FOLDER}/{self.incarnation:08d}-{self.session}.json"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "format": 1,
+            "incarnation": self.incarnation,
+            "session": self.session,
+            "machine": self.machine,
+            "pid": self.process.pid,
+            "started": self.process.started,
+            "claimed_at": self.claimed_at,
+        }
+
+
+_check = fastjsonschema.compile(
+    {
+        "type": "object",
+        "required": ["format", "incarnation", "session", "machine", "pid", "started", "claimed_at"],
+        "properties": {
+            "format": {"const": 1},
+            "incarnation": {"type": "integer", "minimum": 1, "maximum": 99999999},
+            "session": {"type": "string", "pattern": "^[0-9a-f]{8}$"},
+            "machine": {"type": "string", "maxLength": 200},
+            "pid": {"type": "integer", "minimum": 0},
+            "started": {"type": "number"},
+            "claimed_at": {"type": "number"},
+        },
+    }
+)
+
+
+def claim_from_bytes(data: bytes, *, name: str) -> Claim:
+    """Reads a claim.
+
+    Raises:
+        FormatInvalid: It is none, or not of that name.
+    """
+    try:
+        value = json.loads(data)
+        _check(value)
+    except (ValueError, RecursionError, fastjsonschema.JsonSchemaException) as error:
+        raise FormatInvalid(f"Not a claim: {str(error)[:200]}", where=name) from None
+    process = ProcessId(int(value["pid"]), float(value["started"]))
+    claim = Claim(
+        int(value["incarnation"]), value["session"], value["machine"], process, float(value["claimed_at"])
+    )
+    if claim.name != f"{FOLDER}/{name}":
+        raise FormatInvalid(f"A claim that calls itself {claim.name}", where=name)
+    return claim
+
+
+def highest(store: Store) -> tuple[int, str]:
+    """Incarnation and session of the newest claim in a run, by the names alone; (0, "") if none."""
+    matches = (_NAME.fullmatch(name) for name in store.sizes(FOLDER))
+    return max(((int(match[1]), match[2]) for match in matches if match), default=(0, ""))
+
+
+def read_highest(store: Store) -> Claim | None:
+    """The newest claim of a run that can be read; None where there is none at all."""
+    sizes = store.sizes(FOLDER)
+    for name in sorted((name for name in sizes if _NAME.fullmatch(name)), reverse=True):
+        try:
+            return claim_from_bytes(store.read(f"{FOLDER}/{name}", min(sizes[name], _MAX_BYTES)), name=name)
+        except (FormatInvalid, ObjectNotFound):
+            continue
+    return None
+
+
+def make_claim(store: Store, session: str, machine: str, process: ProcessId, now: float) -> Claim:
+    """Claims a run under an incarnation higher than any other.
+
+    The name holds the session, so a store without create-if-absent loses nothing; whoever then
+    sees a rival at its own number moves on to the next, and so one of two is always higher.
+
+    Raises:
+        ClaimLost: Others kept claiming at the same instant.
+    """
+    for _ in range(ATTEMPTS):
+        claim = Claim(highest(store)[0] + 1, session, machine, process, now)
+        try:
+            store.create(claim.name, [to_json(claim.to_dict())])
+        except ObjectExists:
+            continue
+        if highest(store) == (claim.incarnation, session) and not _has_rival(store, claim):
+            return claim
+    raise ClaimLost(
+        "Other sessions kept claiming this run at the same time",
+        where=store.url,
+        hint="Start again, or give this one another run name",
+    )
+
+
+def _has_rival(store: Store, claim: Claim) -> bool:
+    prefix = f"{claim.incarnation:08d}-"
+    return any(name.startswith(prefix) and name != claim.name.split("/")[1] for name in store.sizes(FOLDER))

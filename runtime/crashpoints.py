@@ -1,0 +1,51 @@
+"""Named steps of the save and restore paths, at which a test may kill the process.
+
+``HOLDFAST_CRASH_AT=name`` or ``name:n`` makes the n-th passage (1 is the first) of that step
+end the process with SIGKILL, as the out-of-memory killer or a reclaimed VM would.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Final, Literal, get_args
+
+Step = Literal[
+    "save.references",
+    "spool.object.begin",
+    "spool.object.middle",
+    "spool.object.written",
+    "spool.manifest.begin",
+    "spool.manifest.written",
+    "spool.committed",
+    "daemon.noticed",
+    "store.object.begin",
+    "store.object.middle",
+    "store.object.written",
+    "store.manifest.begin",
+    "store.manifest.written",
+    "store.retention",
+    "start.evidence",
+    "start.claimed",
+    "restore.chosen",
+    "restore.read",
+    "restore.assign.begin",
+    "restore.assign.middle",
+    "restore.assigned",
+    "restore.position",
+]
+STEPS: Final[tuple[str, ...]] = get_args(Step)
+VARIABLE: Final = "HOLDFAST_CRASH_AT"
+
+_name, _, _count = os.environ.get(VARIABLE, "").partition(":")
+_left = int(_count or 1)
+
+
+def reach(step: Step) -> None:
+    """Marks that the path has come to ``step``; kills the process where a test asked for it."""
+    global _left
+    if step != _name:
+        return
+    _left -= 1
+    if _left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,59 @@
+"""Which machine this is, which process, and whether another process still lives."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def machine_id(local_folder: Path) -> str:
+    """Names this machine, until its local disk is gone.
+
+    The kernel's boot id alone will not do, since containers share their host's; so it is joined
+    with a random word kept in ``local_folder``, which a lost VM loses with everything else.
+    """
+    local_folder.mkdir(parents=True, exist_ok=True)
+    path = local_folder / "machine"
+    # Created exclusively, so that two kernels which start together agree.
+    with contextlib.suppress(FileExistsError), open(path, "x", encoding="ascii") as file:
+        file.write(secrets.token_hex(8))
+    boot = _BOOT_ID.read_text(encoding="ascii").strip() if _BOOT_ID.exists() else str(psutil.boot_time())
+    return f"{boot}/{path.read_text(encoding='ascii').strip()}"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessId:
+    """A process, told apart from a later one with the same number by its start.
+
+    Attributes:
+        pid: The number.
+        started: Unix time of its start in seconds.
+    """
+
+    pid: int
+    started: float
+
+    @classmethod
+    def own(cls) -> ProcessId:
+        """This process."""
+        return cls(os.getpid(), psutil.Process().create_time())
+
+    def is_alive(self) -> bool:
+        """Whether it runs. A zombie, which nobody reaped, does not."""
+        try:
+            process = psutil.Process(self.pid)
+            # The start time is derived from the boot time, which psutil reads with some jitter.
+            if abs(process.create_time() - self.started) > 1.5:
+                return False
+            return bool(process.status() != psutil.STATUS_ZOMBIE)
+        except psutil.NoSuchProcess:
+            return False
+        except psutil.AccessDenied:
+            return True

@@ -1,0 +1,63 @@
+"""When to take a snapshot and when to persist one. Pure: every function is given the time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from holdfast.runtime.manifest import Kind, Stem
+
+NEARLY_DUE: Final = 0.75
+"""At the end of an epoch a snapshot is taken from this share of its interval on: an epoch's end
+is the cheapest place to resume from, and the work lost stays within the interval."""
+
+
+def snapshot_due(now: float, last: float, interval: float, *, epoch_ended: bool = False) -> bool:
+    """Whether to take a snapshot.
+
+    Args:
+        now: Time in seconds, of any steady clock.
+        last: When the last one was begun, by the same clock.
+        interval: Seconds between two snapshots.
+        epoch_ended: Whether this is the end of an epoch.
+    """
+    return now - last >= (interval * NEARLY_DUE if epoch_ended else interval)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A committed snapshot in the spool that the store does not have."""
+
+    stem: Stem
+    kind: Kind
+    slots: tuple[str, ...]
+
+
+def superseded(waiting: Sequence[Waiting]) -> set[Stem]:
+    """The snapshots that nobody needs: a newer one has the same slots, and they are no milestone."""
+    covered: set[str] = set()
+    stale = set()
+    for snapshot in sorted(waiting, key=lambda snapshot: snapshot.stem, reverse=True):
+        if snapshot.kind != "milestone" and covered.issuperset(snapshot.slots):
+            stale.add(snapshot.stem)
+        covered.update(snapshot.slots)
+    return stale
+
+
+def next_to_persist(
+    waiting: Sequence[Waiting], now: float, last_persisted: float, interval: float, *, draining: bool
+) -> Waiting | None:
+    """The snapshot to upload now, oldest first, or None.
+
+    Args:
+        waiting: The snapshots that the store does not have.
+        now: Time in seconds, of any steady clock.
+        last_persisted: When the last upload was begun, by the same clock.
+        interval: Seconds between two scheduled uploads.
+        draining: Whether the kernel is gone, so that what is left goes out at once.
+    """
+    stale = superseded(waiting)
+    due = draining or now - last_persisted >= interval
+    wanted = [one for one in waiting if one.stem not in stale and (due or one.kind != "scheduled")]
+    return min(wanted, key=lambda one: one.stem, default=None)

@@ -1,0 +1,329 @@
+"""A session: one kernel process's part in a run. What the hooks call."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from tqdm import tqdm
+
+from holdfast.runtime import claims, report, schedule
+from holdfast.runtime.claims import Claim
+from holdfast.runtime.crashpoints import reach
+from holdfast.runtime.daemon import SESSION_NAME
+from holdfast.runtime.daemon_process import DaemonProcess
+from holdfast.runtime.errors import (
+    CheckpointDamaged,
+    ClaimLost,
+    DaemonUnavailable,
+    HoldfastError,
+    SettingsInvalid,
+    SpoolFull,
+)
+from holdfast.runtime.files import read_json, replace_atomically
+from holdfast.runtime.journal import Journal
+from holdfast.runtime.jsontext import to_json
+from holdfast.runtime.machine import ProcessId, machine_id
+from holdfast.runtime.manifest import Manifest, Stem, parse_stem
+from holdfast.runtime.restore import Checkpoint, Shelf, newest, open_checkpoint
+from holdfast.runtime.settings import Settings
+from holdfast.runtime.spool import Snapshot, Spool, spool_folder
+from holdfast.runtime.startup import Evidence, Situation, situation
+from holdfast.runtime.status import DaemonStatus
+from holdfast.runtime.stores import Store, normalise, open_store
+from holdfast.runtime.writer import Writer
+
+MONITOR_SECONDS: Final = 1.0
+"""How often the session looks after its daemon."""
+
+_RUN_NAME: Final = re.compile(r"[\w][\w .()+=@-]{0,99}")
+log = logging.getLogger("holdfast.session")
+
+
+def check_run_name(name: str) -> str:
+    """Makes sure that a run's name can be a folder's name in every store.
+
+    Raises:
+        SettingsInvalid: It cannot.
+    """
+    if _RUN_NAME.fullmatch(name) and name == name.strip():
+        return name
+    hint = "Use up to 100 letters, digits, spaces and . _ - ( ) + = @, beginning with a letter or digit"
+    raise SettingsInvalid(f"{name[:120]!r} cannot name a run", hint=hint)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a start found of the run's past."""
+
+    situation: Situation
+    checkpoint: Checkpoint | None
+    claimed_before: Claim | None
+
+
+class Session:
+    """One process's part in a run, from its claim to its end."""
+
+    def __init__(
+        self, settings: Settings, store: Store, spool: Spool, claim: Claim, found: Found, journal: Journal
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.spool = spool
+        self.claim = claim
+        self.found = found
+        self.journal = journal
+        self.shelves = (Shelf("spool", spool), Shelf("store", store))
+        self.damaged: set[Stem] = set()
+        self.fenced = False
+        self.closed = False
+        self.last_committed: Manifest | None = None
+        self._sequence = 0
+        self._last_snapshot = time.monotonic()
+        self._stop = threading.Event()
+        self._write_session_file(ended=False)
+        self.daemon = DaemonProcess(spool.folder)
+        self.daemon.ensure()
+        self._writer = Writer(spool, settings.run, self._committed, self._not_committed)
+        self._monitor = threading.Thread(target=self._look_after, name="holdfast-monitor", daemon=True)
+        self._monitor.start()
+        os.register_at_fork(after_in_child=self._forked)
+
+    @classmethod
+    def open(cls, settings: Settings) -> Session:
+        """Claims the run and finds its newest checkpoint.
+
+        Raises:
+            StoreUnusable: The store cannot be used.
+            SettingsInvalid: The run's name is not allowed.
+            ClaimLost: Others kept claiming the run.
+        """
+        settings = replace(settings, store=normalise(settings.store), run=check_run_name(settings.run))
+        top = open_store(settings.store)
+        top.check()
+        store = top.under(settings.run)
+        base = Path(settings.spool).expanduser().absolute()
+        machine, process = machine_id(base), ProcessId.own()
+        spool = Spool(spool_folder(base, settings.store, settings.run))
+        spool.make_folders()
+        before = claims.read_highest(store)
+        last = read_json(spool.folder / SESSION_NAME) or {}
+        reach("start.evidence")
+        claim = claims.make_claim(store, secrets.token_hex(4), machine, process, time.time())
+        reach("start.claimed")
+        shelves = (Shelf("spool", spool), Shelf("store", store))
+        pair = newest(shelves, set(), lambda error: report.say(str(error)))
+        evidence = Evidence(
+            same_process=before is not None and before.machine == machine and before.process == process,
+            claimed=before is not None,
+            same_machine=before is not None and before.machine == machine,
+            claimant_alive=before is not None and before.machine == machine and before.process.is_alive(),
+            claimant_ended=before is not None
+            and last.get("session") == before.session
+            and bool(last.get("ended")),
+            has_checkpoint=pair is not None,
+        )
+        checkpoint, journal = pair if pair else (None, Journal())
+        return cls(settings, store, spool, claim, Found(situation(evidence), checkpoint, before), journal)
+
+    @property
+    def active(self) -> bool:
+        """Whether snapshots are to be taken."""
+        return not (self.closed or self.fenced)
+
+    # --- saving -----------------------------------------------------------------------------
+
+    def due(self, *, epoch_ended: bool = False) -> bool:
+        """Whether the schedule wants a snapshot now; never while one is in the making."""
+        interval = self.settings.snapshot_seconds
+        now = time.monotonic()
+        if not schedule.snapshot_due(now, self._last_snapshot, interval, epoch_ended=epoch_ended):
+            return False
+        return self.active and not self._writer.busy
+
+    def next_stem(self) -> Stem:
+        """The name of the snapshot to come, for the journal that goes into it."""
+        return Stem(self.claim.incarnation, self._sequence + 1, self.claim.session)
+
+    def submit(self, snapshot: Snapshot) -> bool:
+        """Hands a snapshot, named by `next_stem`, to the writer thread.
+
+        Returns:
+            False where another session has taken the run over, and nothing was done.
+        """
+        if not self.active or not self._still_ours():
+            return False
+        stem = self.next_stem()
+        self._sequence += 1
+        self._last_snapshot = time.monotonic()
+        self._writer.submit(stem, snapshot)
+        return True
+
+    def flush(self) -> None:
+        """Waits until the last snapshot is committed to the spool."""
+        self._writer.flush()
+
+    def _committed(self, manifest: Manifest) -> None:
+        self.last_committed = manifest
+        report.forget("spool full")
+
+    def _not_committed(self, stem: Stem, error: Exception) -> None:
+        if isinstance(error, SpoolFull):
+            report.say_once("spool full", f"{error}. Training goes on; older snapshots were dropped")
+            log.warning("snapshot %s: %s", stem, error)
+        else:
+            report.say_once(
+                "snapshot failed", f"a snapshot could not be written: {error!r}. Training goes on"
+            )
+            log.error("snapshot %s", stem, exc_info=error)
+
+    # --- restoring --------------------------------------------------------------------------
+
+    def newest_of(self, slot: str) -> Checkpoint | None:
+        """The newest sound checkpoint of a slot; the damaged ones before it are said."""
+        self.flush()
+        pair = newest(self.shelves, self.damaged, lambda error: report.say(str(error)), slot=slot)
+        return pair[0] if pair else None
+
+    def checkpoint(self, stem: Stem) -> Checkpoint | None:
+        """The checkpoint of that name; None where there is none, or a damaged one."""
+        self.flush()
+        for shelf in self.shelves:
+            if stem in self.damaged or stem not in shelf.stems():
+                continue
+            try:
+                return open_checkpoint(shelf, stem)[0]
+            except CheckpointDamaged as error:
+                report.say(str(error))
+        return None
+
+    def reject(self, error: CheckpointDamaged) -> None:
+        """Passes a checkpoint over from now on, and goes back to the journal of the one before."""
+        report.say(str(error))
+        self.damaged.add(parse_stem(error.stem))
+        pair = newest(self.shelves, self.damaged, lambda one: report.say(str(one)))
+        self.journal = pair[1] if pair else Journal()
+
+    # --- life -------------------------------------------------------------------------------
+
+    def status(self) -> DaemonStatus:
+        """What the daemon last said."""
+        return DaemonStatus.load(self.spool.folder)
+
+    def wait(self, timeout: float | None = None, *, progress: bool = True) -> bool:
+        """Waits until the newest snapshot is confirmed in the store.
+
+        Args:
+            timeout: Seconds to wait at the longest; None for as long as it takes.
+            progress: Whether to show a bar of the bytes uploaded.
+
+        Returns:
+            Whether it is confirmed.
+
+        Raises:
+            ClaimLost: Another session has taken the run over.
+            DaemonUnavailable: The daemon does not live and could not be started.
+        """
+        self.flush()
+        target = self.last_committed
+        if target is None:
+            return True
+        self._write_session_file(ended=self.closed, persist_now=True)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with tqdm(total=target.nbytes, unit="B", unit_scale=True, disable=not progress, leave=False) as bar:
+            while True:
+                status = self.status()
+                if status.confirmed and parse_stem(status.confirmed) >= target.stem:
+                    return True
+                if status.fenced or self.fenced:
+                    raise ClaimLost(status.fenced or "Another session has taken this run over")
+                if status.uploading:
+                    bar.update(status.uploading_bytes - bar.n)
+                if not self.daemon.is_alive() and self.closed:
+                    raise DaemonUnavailable("The daemon is gone", where=str(self.spool.folder / "daemon.log"))
+                if deadline is not None and time.monotonic() >= deadline:
+                    return False
+                time.sleep(0.05)
+
+    def close(self) -> None:
+        """Ends the session: the last snapshot is committed, the daemon drains the spool and ends."""
+        if self.closed:
+            return
+        self._writer.stop()
+        self.closed = True
+        self._stop.set()
+        self._monitor.join()
+        if not self.fenced:
+            self._write_session_file(ended=True)
+        self.daemon.release()
+
+    def change_settings(self, change: Callable[[Settings], Settings]) -> None:
+        """Puts changed settings in force; store, run and spool stay as they are."""
+        new = change(self.settings)
+        self.settings = replace(
+            new, store=self.settings.store, run=self.settings.run, spool=self.settings.spool
+        )
+        self._write_session_file(ended=False)
+
+    def _still_ours(self) -> bool:
+        """Whether no other kernel on this machine has taken the spool over."""
+        owner = (read_json(self.spool.folder / SESSION_NAME) or {}).get("session", self.claim.session)
+        if owner == self.claim.session:
+            return True
+        self._fence(f"Session {owner} has taken run {self.settings.run!r} over")
+        return False
+
+    def _fence(self, reason: str) -> None:
+        self.fenced = True
+        report.say_once("fenced", f"{reason}. This session writes no more; its training goes on unsaved")
+
+    def _write_session_file(self, *, ended: bool, persist_now: bool = False) -> None:
+        content: dict[str, Any] = {
+            "session": self.claim.session,
+            "incarnation": self.claim.incarnation,
+            "pid": self.claim.process.pid,
+            "started": self.claim.process.started,
+            "ended": ended,
+            "run": self.settings.run,
+            "store": self.settings.store,
+            "persist_seconds": 0.0 if persist_now else self.settings.persist_seconds,
+            "keep_last": self.settings.keep_last,
+        }
+        replace_atomically(self.spool.folder / SESSION_NAME, to_json(content), durable=False)
+
+    def _look_after(self) -> None:
+        while not self._stop.wait(MONITOR_SECONDS):
+            try:
+                self._look_once()
+            except Exception:  # a thread's top: it must not end
+                log.exception("looking after the daemon")
+
+    def _look_once(self) -> None:
+        if self.fenced or not self._still_ours():
+            return
+        if self.daemon.ensure():
+            report.say_once(
+                f"daemon {self.daemon.starts}", "the daemon had ended and was started again; nothing is lost"
+            )
+        status = self.status()
+        if status.fenced and status.session == self.claim.session:
+            self._fence(status.fenced)
+        if status.error:
+            good = report.ago(time.time() - status.written_at) + " ago" if status.written else "never so far"
+            report.say_once(
+                "store failing",
+                f"checkpoints do not reach the store: {status.error}. Last written {good}; it is tried again",
+            )
+        else:
+            report.forget("store failing")
+
+    def _forked(self) -> None:
+        self.closed = True  # a forked child has none of the threads, and trains nothing of ours

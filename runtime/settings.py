@@ -1,0 +1,165 @@
+"""Settings: ``holdfast.yaml``, overridden by ``HOLDFAST_*``, overridden by arguments."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from holdfast.runtime.errors import SettingsInvalid
+
+FILE_NAME: Final = "holdfast.yaml"
+PREFIX: Final = "HOLDFAST_"
+
+
+def default_spool() -> str:
+    """The local folder for spools: it outlives a kernel, and is lost with the VM."""
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return str(Path(cache) / "holdfast")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting, with its default.
+
+    Attributes:
+        store: URL of the store; empty for the default place.
+        run: Name of the run; empty for the notebook's or the script's name.
+        spool: Local folder for spools.
+        snapshot_seconds: Seconds between two snapshots to the spool. 15 s is the work that a
+            killed kernel may lose; a snapshot's cost is spread over it.
+        persist_seconds: Seconds between two checkpoints to the store. 2 min is the work that a
+            lost VM may lose; shorter would keep a slow network busy.
+        keep_last: Checkpoints kept of each model beside the milestones.
+        iterator_max_bytes: Largest state of a `tf.data` iterator that is saved. 64 MiB takes
+            about 0.1 s on the training thread; above it the position is found by fast-forward.
+    """
+
+    store: str = ""
+    run: str = ""
+    spool: str = ""
+    snapshot_seconds: float = 15.0
+    persist_seconds: float = 120.0
+    keep_last: int = 3
+    iterator_max_bytes: int = 64 * 1024 * 1024
+
+    def with_changes(self, changes: Mapping[str, Any], *, where: str) -> Settings:
+        """These settings with some changed.
+
+        Raises:
+            SettingsInvalid: A key is unknown, or a value not allowed.
+        """
+        return replace(self, **{key: check_value(key, value, where) for key, value in changes.items()})
+
+
+KEYS: Final = tuple(one.name for one in fields(Settings))
+_RANGES: Final[dict[str, tuple[float, float]]] = {
+    "snapshot_seconds": (0.05, 86_400),
+    "persist_seconds": (0.05, 86_400),
+    "keep_last": (1, 10_000),
+    "iterator_max_bytes": (0, 1 << 40),
+}
+
+
+def check_value(key: str, value: Any, where: str) -> str | float | int:
+    """Makes sure of one setting.
+
+    Returns:
+        The value in the setting's type.
+
+    Raises:
+        SettingsInvalid: The key is unknown, or the value not allowed.
+    """
+    if key not in KEYS:
+        raise SettingsInvalid(f"Unknown setting {key!r}", where=where, hint=f"Allowed: {', '.join(KEYS)}")
+    if key not in _RANGES:
+        if not isinstance(value, str):
+            raise SettingsInvalid(f"{key} is {value!r}", where=where, hint=f"{key} takes a text")
+        return value
+    low, high = _RANGES[key]
+    whole = isinstance(getattr(Settings(), key), int)
+    kind = "a whole number" if whole else "a number"
+    hint = f"{key} takes {kind} from {low:g} to {high:g}"
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise SettingsInvalid(f"{key} is {value!r}", where=where, hint=hint)
+    if not low <= value <= high or (whole and value != int(value)):
+        raise SettingsInvalid(f"{key} is {value!r}", where=where, hint=hint)
+    return int(value) if whole else float(value)
+
+
+def from_file(settings: Settings, path: Path) -> Settings:
+    """Settings with those of a YAML file laid over them; a missing file changes nothing.
+
+    Raises:
+        SettingsInvalid: The file is not readable YAML, or holds what is not allowed.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return settings
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsInvalid(f"The settings cannot be read: {error}", where=str(path)) from None
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise SettingsInvalid(f"Not YAML: {getattr(error, 'problem', None) or error}", where=where) from None
+    if root is None:
+        return settings
+    if not isinstance(root, yaml.MappingNode):
+        raise SettingsInvalid("The settings are not 'key: value' lines", where=f"{path}:1")
+    for key_node, value_node in root.value:
+        where = f"{path}:{key_node.start_mark.line + 1}"
+        loader = yaml.SafeLoader("")
+        try:
+            key, value = (
+                loader.construct_object(key_node, deep=True),
+                loader.construct_object(value_node, True),
+            )
+        except yaml.YAMLError as error:
+            raise SettingsInvalid(f"Not YAML: {error}", where=where) from None
+        settings = settings.with_changes({str(key): value}, where=where)
+    return settings
+
+
+def from_environment(settings: Settings, environment: Mapping[str, str]) -> Settings:
+    """Settings with the ``HOLDFAST_*`` variables laid over them; other variables are let be.
+
+    Raises:
+        SettingsInvalid: A variable holds what is not allowed.
+    """
+    for key in KEYS:
+        variable = PREFIX + key.upper()
+        text = environment.get(variable)
+        if text is None:
+            continue
+        value: Any = text
+        if key in _RANGES:
+            try:
+                value = float(text)
+            except ValueError:
+                value = text
+        settings = settings.with_changes({key: value}, where=f"environment variable {variable}")
+    return settings
+
+
+def load(folder: Path, arguments: Mapping[str, Any]) -> Settings:
+    """The settings in force, from all three sources.
+
+    Args:
+        folder: Where ``holdfast.yaml`` may lie.
+        arguments: What the caller gave; None values are passed over.
+
+    Raises:
+        SettingsInvalid: One of the sources holds what is not allowed.
+    """
+    settings = from_environment(from_file(Settings(), folder / FILE_NAME), os.environ)
+    given = {key: value for key, value in arguments.items() if value is not None}
+    settings = settings.with_changes(given, where="argument of start()")
+    return replace(settings, spool=settings.spool or default_spool())

@@ -1,0 +1,65 @@
+"""What the daemon tells the session: one small JSON file, replaced whole."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from holdfast.runtime.files import read_json, replace_atomically
+from holdfast.runtime.jsontext import to_json
+
+FILE_NAME: Final = "daemon.json"
+
+
+@dataclass(slots=True)
+class DaemonStatus:
+    """The daemon's state.
+
+    Attributes:
+        pid: Its process.
+        started: Unix time of that process's start in seconds.
+        session: Name of the session it serves.
+        written: Newest checkpoint whose manifest is in the store; empty for none.
+        written_at: Unix time in seconds at which it was written.
+        confirmed: Newest checkpoint known to be safe in the store; empty for none.
+        confirmed_at: Unix time in seconds at which that was known.
+        uploading: The checkpoint being uploaded; empty for none.
+        uploading_bytes: Bytes it has so far.
+        uploading_total: Bytes of all its tensors; those unchanged are never sent.
+        bytes_written: Bytes of objects written since the daemon began.
+        error: What fails at present; empty for nothing.
+        error_since: Unix time in seconds at which that began.
+        fenced: Why nothing more is written, once a newer session has claimed the run.
+    """
+
+    pid: int = 0
+    started: float = 0.0
+    session: str = ""
+    written: str = ""
+    written_at: float = 0.0
+    confirmed: str = ""
+    confirmed_at: float = 0.0
+    uploading: str = ""
+    uploading_bytes: int = 0
+    uploading_total: int = 0
+    bytes_written: int = 0
+    error: str = ""
+    error_since: float = 0.0
+    fenced: str = ""
+
+    def save(self, folder: Path) -> None:
+        """Writes it into the spool; a reader sees the old or the new one, never half of it."""
+        replace_atomically(folder / FILE_NAME, to_json(asdict(self)), durable=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> DaemonStatus:
+        """Reads it; where there is none, one that says nothing."""
+        value: dict[str, Any] = read_json(folder / FILE_NAME) or {}
+        known = {one.name: type(getattr(cls(), one.name)) for one in fields(cls)}
+        good = {
+            key: kind(value[key])
+            for key, kind in known.items()
+            if isinstance(value.get(key), (str, int, float)) and isinstance(value[key], str) == (kind is str)
+        }
+        return cls(**good)

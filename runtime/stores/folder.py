@@ -1,0 +1,119 @@
+"""The folder store: a local or mounted folder. The reference for the others."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from holdfast.runtime.errors import (
+    FormatInvalid,
+    ObjectExists,
+    ObjectNotFound,
+    StoreUnavailable,
+    StoreUnusable,
+)
+from holdfast.runtime.files import TEMPORARY_SUFFIX, create_durably
+from holdfast.runtime.stores.base import Capabilities, Store
+
+_HINTS = {
+    errno.ENOSPC: "Free some space there",
+    errno.EDQUOT: "The quota is used up: free some space there",
+    errno.EACCES: "Give this user write permission",
+    errno.EROFS: "The file system is mounted read-only",
+    errno.ENOTCONN: "The mount is dead: mount it again",
+}
+
+
+class FolderStore(Store):
+    """Objects as files below one folder."""
+
+    capabilities = Capabilities(atomic_create=True, confirmed_on_return=True)
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def url(self) -> str:
+        return self.folder.absolute().as_uri()
+
+    def under(self, prefix: str) -> FolderStore:
+        return FolderStore(self._path(prefix))
+
+    def check(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            probe = self.folder / f".probe-{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"
+            probe.write_bytes(b"holdfast")
+            probe.unlink()
+        except OSError as error:
+            hint = _HINTS.get(error.errno or 0, "Name a folder that this user can write")
+            raise StoreUnusable(
+                f"The store cannot be written: {error.strerror}", where=self.url, hint=hint
+            ) from None
+
+    def create(self, name: str, chunks: Iterable[bytes | memoryview]) -> None:
+        path = self._path(name)
+        with self._translated(name):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            create_durably(path, chunks)
+
+    def read_into(self, name: str, offset: int, buffer: memoryview) -> None:
+        with self._translated(name), open(self._path(name), "rb", buffering=0) as file:
+            file.seek(offset)
+            rest = buffer
+            while rest:
+                count = file.readinto(rest)
+                if not count:
+                    raise FormatInvalid(f"The file ends {len(rest)} bytes too early", where=self._where(name))
+                rest = rest[count:]
+
+    def sizes(self, prefix: str) -> dict[str, int]:
+        with self._translated(prefix):
+            try:
+                entries = list(os.scandir(self._path(prefix)))
+            except FileNotFoundError:
+                return {}
+            return dict(self._files(entries))
+
+    @staticmethod
+    def _files(entries: list[os.DirEntry[str]]) -> Iterator[tuple[str, int]]:
+        for entry in entries:
+            if entry.name.endswith(TEMPORARY_SUFFIX):
+                continue
+            try:
+                if entry.is_file(follow_symlinks=False):
+                    yield entry.name, entry.stat(follow_symlinks=False).st_size
+            except FileNotFoundError:  # deleted since it was listed
+                continue
+
+    def delete(self, name: str) -> None:
+        with self._translated(name):
+            self._path(name).unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        parts = name.split("/")
+        if any(part in ("", ".", "..") or "\0" in part for part in parts):
+            raise FormatInvalid("Not a name in a store", where=repr(name[:80]))
+        return self.folder.joinpath(*parts)
+
+    def _where(self, name: str) -> str:
+        return f"{self.url}/{name}"
+
+    @contextmanager
+    def _translated(self, name: str) -> Iterator[None]:
+        """Turns the system's errors into the project's, at this edge only."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise ObjectNotFound("Not in the store", where=self._where(name)) from None
+        except FileExistsError:
+            raise ObjectExists("Already in the store", where=self._where(name)) from None
+        except OSError as error:
+            hint = _HINTS.get(error.errno or 0)
+            raise StoreUnavailable(
+                f"The store failed: {error.strerror or error}", where=self._where(name), hint=hint
+            ) from None
