@@ -55,3 +55,11 @@ def __getattr__(name: str) -> Any:
 
         return Handle
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+if __name__ == "__main__":
+    import sys
+
+    from holdfast.hooks.script import main
+
+    raise SystemExit(main(sys.argv[1:]))

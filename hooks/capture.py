@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-
+from holdfast.hooks.plain import flat_bytes
 from holdfast.hooks.variables import NamedVariable, tensor_spec
 from holdfast.runtime.crashpoints import reach
 from holdfast.runtime.errors import RestoreFailed
@@ -41,13 +41,6 @@ def _tensor_bytes(tensor: Any) -> Callable[[], memoryview]:
         return flat_bytes(view)
 
     return buffer
-
-
-def flat_bytes(array: np.ndarray[Any, Any]) -> memoryview:
-    """An array's bytes, without a copy where it is contiguous."""
-    if array.size == 0:
-        return memoryview(b"")
-    return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
 
 
 def array_sources(arrays: dict[str, np.ndarray[Any, Any]]) -> list[TensorSource]:
@@ -82,26 +75,22 @@ def fetch_variables(checkpoint: Checkpoint, variables: Sequence[NamedVariable]) 
             )
     kinds = {one.name: one.variable.dtype.as_numpy_dtype for one in variables}
 
-    def allocate(record: TensorRecord) -> tuple[np.ndarray[Any, Any], memoryview]:
-        raw: np.ndarray[Any, Any] = np.empty(record.spec.nbytes, np.uint8)
-        return raw, memoryview(raw)
-
-    raw = checkpoint.fetch([records[one.name] for one in variables], allocate)
+    raw = checkpoint.fetch([records[one.name] for one in variables], _allocate)
     return {
         one.name: tf.convert_to_tensor(raw[one.name].view(kinds[one.name]).reshape(tuple(one.variable.shape)))
         for one in variables
     }
 
 
+def _allocate(record: TensorRecord) -> tuple[np.ndarray[Any, Any], memoryview]:
+    raw: np.ndarray[Any, Any] = np.empty(record.spec.nbytes, np.uint8)
+    return raw, memoryview(raw)  # type: ignore[arg-type]
+
+
 def fetch_arrays(checkpoint: Checkpoint, prefix: str) -> dict[str, np.ndarray[Any, Any]]:
     """Reads and verifies the tensors whose names begin with ``prefix``, as flat bytes."""
-
-    def allocate(record: TensorRecord) -> tuple[np.ndarray[Any, Any], memoryview]:
-        raw: np.ndarray[Any, Any] = np.empty(record.spec.nbytes, np.uint8)
-        return raw, memoryview(raw)
-
     wanted = [record for record in checkpoint.manifest.tensors if record.spec.name.startswith(prefix)]
-    return checkpoint.fetch(wanted, allocate)
+    return checkpoint.fetch(wanted, _allocate)
 
 
 def assign(variables: Sequence[NamedVariable], tensors: dict[str, Any]) -> None:

@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import numpy as np
-
 from holdfast.hooks import random_state
 from holdfast.runtime import report
 
 log = logging.getLogger("holdfast.hooks")
+
+ITERATOR: Final = "data/iterator"
+FRESH: Final = "data/fresh-iterator"
+"""Names in an object: the state of the iterator in use, and its state when it was new."""
 
 IGNORE_EXTERNAL_STATE: Final = 1
 """`ExternalStatePolicy.IGNORE` as the op wants it: a random map's position is saved without its state."""
@@ -32,6 +35,7 @@ class Source:
         self.owed = 0
         self._waiting: Callable[[], Any] | None = None
         self.host_at_creation: dict[str, Any] | None = None
+        self._fresh: bytes | None = None
         self._no_state = False
 
     @property
@@ -58,10 +62,12 @@ class Source:
         if self.kind in ("py_dataset", "generator"):
             self.host_at_creation = random_state.capture_host()
         self.iterator = iter(dataset)
+        if self.kind == "dataset":
+            self._fresh = self._state_of(self.iterator)
         return self.iterator
 
-    def capture(self, max_bytes: int, *, between_epochs: bool) -> tuple[dict[str, Any], bytes | None]:
-        """The position, and the iterator's state where there is one.
+    def capture(self, max_bytes: int, *, between_epochs: bool) -> tuple[dict[str, Any], dict[str, bytes]]:
+        """The position, and the states of iterators where there are any.
 
         Args:
             max_bytes: Above it, a state is not kept.
@@ -77,23 +83,28 @@ class Source:
             "num_batches": None if self.epochs._num_batches is None else int(self.epochs._num_batches),
             "live": live,
         }
+        states = {}
+        if self._fresh is not None and len(self._fresh) <= max_bytes:
+            states[FRESH] = self._fresh
         if not live:
-            return position, None
+            return position, states
         if self.kind in ("py_dataset", "generator"):
             position["host"] = self.host_at_creation
-            return position, None
-        state = self._iterator_state()
-        if state is not None and len(state) > max_bytes:
-            self._no_state, state = True, None
+            return position, states
+        state = self._state_of(self.iterator)
+        if state is not None and len(state) <= max_bytes:
+            states[ITERATOR] = state
+        elif state is not None:
+            self._no_state = True
             report.say_once(
                 "iterator too large",
                 f"the data pipeline's state is over {report.size(max_bytes)} (iterator_max_bytes), most of it "
                 "shuffled elements; a resume goes to its place by fast-forward, in the same order only if "
                 "the shuffle has a seed",
             )
-        return position, state
+        return position, states
 
-    def _iterator_state(self) -> bytes | None:
+    def _state_of(self, iterator: Any) -> bytes | None:
         import tensorflow as tf
         from tensorflow.python.ops import gen_dataset_ops
 
@@ -101,7 +112,7 @@ class Source:
             return None
         try:
             parts = gen_dataset_ops.serialize_iterator(
-                self.iterator._iterator_resource, external_state_policy=IGNORE_EXTERNAL_STATE
+                iterator._iterator_resource, external_state_policy=IGNORE_EXTERNAL_STATE
             )
             return bytes(tf.io.serialize_tensor(parts).numpy())
         except (tf.errors.OpError, AttributeError, ValueError) as error:
@@ -109,41 +120,53 @@ class Source:
             self._no_state = True
             return None
 
-    def prepare(self, position: dict[str, Any], state: bytes | None, ready: Callable[[], None]) -> None:
+    def prepare(self, position: dict[str, Any], states: dict[str, bytes], ready: Callable[[], None]) -> None:
         """Makes the next iterator that Keras asks for stand where the saved one stood.
 
         Args:
             position: As `capture` gave it.
-            state: The iterator's state, if it had one.
+            states: As `capture` gave them.
             ready: Called before data are read: what begins an epoch may have changed the data.
         """
         dataset = self.epochs._distributed_dataset
         if not position["live"]:
-            if self.kind == "dataset":
+            if self.kind == "dataset" and FRESH not in states:
                 self.owed = max(0, position["created"] - self.created)
             else:
                 self.created = position["created"]
+                self._restore_seeds(dataset, states)
             return
 
         def go() -> Any:
             ready()
-            if state is not None:
-                iterator = _with_state(iter(dataset), state)
+            if self.kind == "dataset" and FRESH not in states:
+                for _ in range(max(0, position["created"] - self.created - 1)):
+                    iter(dataset)
+            if ITERATOR in states:
+                iterator = _with_state(iter(dataset), states[ITERATOR])
             elif self.kind == "py_dataset":
                 iterator = self._skip_py_dataset(dataset, position)
             else:
                 iterator = self._fast_forward(dataset, position)
+            self._restore_seeds(dataset, states)
             self.created, self.host_at_creation = position["created"], position.get("host")
             return iterator
 
         self._waiting = go
 
+    def _restore_seeds(self, dataset: Any, states: dict[str, bytes]) -> None:
+        """Puts a shuffling dataset where it draws the next epoch's seeds.
+
+        Making an iterator draws seeds, restoring one draws them again, and one near its end has
+        them no longer in its state; a fresh one's state sets them right.
+        """
+        if FRESH in states:
+            self._fresh = states[FRESH]
+            _with_state(iter(dataset), self._fresh)
+
     def _fast_forward(self, dataset: Any, position: dict[str, Any]) -> Any:
         if position.get("host"):
             random_state.restore_host(position["host"])
-        if self.kind == "dataset":
-            for _ in range(max(0, position["created"] - self.created - 1)):
-                iter(dataset)
         iterator = iter(dataset)
         _pull(iterator, position["steps_seen"], "fast-forward")
         return iterator

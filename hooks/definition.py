@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 import xxhash
-
+from holdfast.hooks.plain import flat_bytes
 from holdfast.runtime.journal import Definition
 
 SAMPLED_ABOVE: Final = 32 << 20
@@ -139,9 +139,9 @@ def array_hash(array: np.ndarray[Any, Any]) -> str:
     if array.dtype.hasobject:
         return head
     if array.nbytes <= SAMPLED_ABOVE:
-        return f"{head}:{xxhash.xxh3_64_hexdigest(np.ascontiguousarray(array).reshape(-1).view(np.uint8))}"
+        return f"{head}:{xxhash.xxh3_64_hexdigest(flat_bytes(array))}"
     digest = xxhash.xxh3_64()
     rows = max(1, SAMPLE_BYTES * len(array) // array.nbytes)
     for start in np.linspace(0, len(array) - rows, SAMPLE_BLOCKS).astype(int):
-        digest.update(np.ascontiguousarray(array[start : start + rows]).reshape(-1).view(np.uint8))
+        digest.update(flat_bytes(array[start : start + rows]))
     return f"{head}:~{digest.hexdigest()}"

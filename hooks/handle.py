@@ -154,17 +154,26 @@ class Handle:
 _current: Handle | None = None
 
 
-def start(arguments: dict[str, Any], folder: Path) -> Handle:
-    """Starts the runtime; see `colab_bootstrap.start`."""
+def start(arguments: dict[str, Any], folder: Path, *, default_run: str = "") -> Handle:
+    """Starts the runtime; see `colab_bootstrap.start`.
+
+    Args:
+        arguments: Settings by name; None for those not given.
+        folder: Where the settings file may lie.
+        default_run: Name of the run where no setting has one.
+    """
     global _current
-    settings = _complete(load(folder, arguments))
+
+    def read_settings() -> Settings:
+        return _complete(load(folder, arguments), default_run)
+
+    settings = read_settings()
     if _current is not None and _current.active:
         if _current.same_as(settings):
             report.say(f"rerun: the runtime of run {settings.run!r} goes on")
             return _current
         report.say("another store or run: the runtime is started anew")
         stop()
-    began = time.time()
     session = Session.open(settings)
     undo: list[Callable[[], None]] = [session.close]
     try:
@@ -177,7 +186,7 @@ def start(arguments: dict[str, Any], folder: Path) -> Handle:
         tracker = Tracker(session, cells)
         undo.append(unpatch_all)
         undo.append(after_import("keras", lambda: guarded(keras_fit.install)(tracker)))
-        watch = SettingsWatch(folder / FILE_NAME, lambda: _complete(load(folder, arguments)), session)
+        watch = SettingsWatch(folder / FILE_NAME, read_settings, session)
         undo.append(watch.stop)
         _current = Handle(session, tracker, undo)
         register_magic(_current)
@@ -186,7 +195,7 @@ def start(arguments: dict[str, Any], folder: Path) -> Handle:
             undo.pop()()
         raise
     atexit.register(_at_exit, os.getpid())
-    _announce(session, time.time() - began)
+    _announce(session)
     return _current
 
 
@@ -203,7 +212,7 @@ def _at_exit(process: int) -> None:
         stop()
 
 
-def _complete(settings: Settings) -> Settings:
+def _complete(settings: Settings, default_run: str) -> Settings:
     """Fills in the defaults that depend on where this runs."""
     store, run = settings.store, settings.run
     if not store:
@@ -212,11 +221,12 @@ def _complete(settings: Settings) -> Settings:
             raise StoreUnusable(
                 "Google Drive is not mounted",
                 where=str(COLAB_DRIVE),
-                hint="Run: from google.colab import drive; drive.mount('/content/drive') — or name a store: start('/path')",
+                hint="Run: from google.colab import drive; drive.mount('/content/drive'). Or name a store: "
+                "start('/path')",
             )
         store = str(COLAB_DRIVE / "holdfast") if in_colab else "./holdfast"
     if not run:
-        run = _default_run()
+        run = default_run or _default_run()
     return replace(settings, store=store, run=run)
 
 
@@ -230,7 +240,7 @@ def _default_run() -> str:
     return cleaned[:100] or "notebook"
 
 
-def _announce(session: Session, seconds: float) -> None:
+def _announce(session: Session) -> None:
     found = session.found
     head = f"run {session.settings.run!r} in {session.settings.store}: {found.situation}"
     if found.checkpoint is None:

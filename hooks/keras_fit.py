@@ -174,9 +174,9 @@ class FitHooks:
             if call is None:
                 original(callbacks, batch, logs)
                 return
-            call.step_done()
+            call.step_done(logs)
             original(callbacks, batch, logs)
-            guarded(call.step_ends)(logs)
+            guarded(call.step_ends)()
             call.shield.step_ended()
 
         return wrapper

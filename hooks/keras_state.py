@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-
 from holdfast.hooks import plain
 
 log = logging.getLogger("holdfast.hooks")

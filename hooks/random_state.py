@@ -6,7 +6,6 @@ import random
 from typing import Any
 
 import numpy as np
-
 from holdfast.hooks import plain
 
 

@@ -121,7 +121,8 @@ class Tracker:
 
     def request_checkpoint(self) -> None:
         """Has the running training take a checkpoint at its next step; without one, there is one already:
-        every training call ends with it."""
+        every training call ends with it.
+        """
         self._wanted = self.current is not None or bool(self._bound)
 
     def take_request(self) -> bool:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from itertools import chain
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
-
 from holdfast.hooks import capture, definition, plain, random_state, variables
-from holdfast.hooks.data_position import Source, state_array
+from holdfast.hooks.data_position import FRESH, ITERATOR, Source, state_array
 from holdfast.hooks.interrupts import StepShield
 from holdfast.hooks.keras_state import Watched, WatchedCallbacks
 from holdfast.hooks.tracking import Tracker
@@ -33,8 +32,6 @@ what is lost in shorter ones is shorter still."""
 Phase = Literal["batches", "tail", "epoch", "done"]
 """Where in a call a snapshot was taken: between two batches; after an epoch's last batch, with its
 validation still to come; between two epochs; after the end."""
-
-ITERATOR = "data/iterator"
 
 
 @dataclass(slots=True)
@@ -71,7 +68,7 @@ class FitCall:
         self.decision = Decision("train")
         self.restored: Restored | None = None
         self._resuming = False
-        self._past_logs: dict[str, float] | None = None
+        self._logs: Any = None
         self._definition: dict[str, Any] = {}
         self._same_object = bool(tracker.bound(model).slot)
         self._watched: WatchedCallbacks | None = None
@@ -190,17 +187,15 @@ class FitCall:
             return
         self._build()
         try:
-            self._read(checkpoint, past, exact=action != "resume changed")
+            self._read(checkpoint, exact=action != "resume changed")
         except (RestoreFailed, KeyError, TypeError, ValueError) as error:
             log.exception("restore of %s", checkpoint.stem)
             self.restored, self.decision = None, Decision("train")
-            report.say(
-                f"checkpoint {checkpoint.stem} does not fit this model ({error}); training begins anew"
-            )
+            report.say(f"checkpoint {checkpoint.stem} does not fit this model ({error}); training begins anew")
             return
         self._announce(checkpoint, past, changes)
 
-    def _read(self, checkpoint: Checkpoint, past: TrainingCall, *, exact: bool) -> None:
+    def _read(self, checkpoint: Checkpoint, *, exact: bool) -> None:
         state = checkpoint.manifest.state
         random_state.make_global_variables(set(state["random"]["globals"]))
         wanted = variables.of_model(self.model)
@@ -346,9 +341,9 @@ class FitCall:
         assert restored is not None and source is not None
         position, data = restored.position, restored.position["data"]
         epochs = source.epochs
-        state = restored.arrays.get(ITERATOR)
         tail = position["phase"] == "tail"
-        source.prepare(data, None if state is None else state.tobytes(), self._restore_data_object)
+        states = {name: restored.arrays[name].tobytes() for name in (ITERATOR, FRESH) if name in restored.arrays}
+        source.prepare(data, states, self._restore_data_object)
         epochs._num_batches = data["num_batches"]
         done = int(position["executions"])
         rest: Iterator[Any] = iter(())
@@ -362,7 +357,7 @@ class FitCall:
         self._executions = done
         if done:  # again: what began the epoch anew has reset metrics and drawn numbers
             self._assign(restored)
-            self._past_logs = restored.state.get("logs")
+            self._logs = restored.state.get("logs")
             self._phase = "batches"
         reach("restore.position")
         if tail:
@@ -393,21 +388,21 @@ class FitCall:
         self._held = None
         self.shield.in_step = True
 
-    def step_done(self) -> None:
+    def step_done(self, logs: Any) -> None:
         """The step's function returned; its callbacks are next."""
+        self._logs = logs
         self._in_callbacks = self._any_step = True
         self._executions += 1
-        self._past_logs = None
 
-    def step_ends(self, logs: Any) -> None:
+    def step_ends(self) -> None:
         """After the step's callbacks: a safe point."""
         self._in_callbacks = False
         if self.model.stop_training:
             return
         if self.tracker.take_request():
-            self._save("requested", self._take("requested", "batches", logs))
+            self._save("requested", self._take("requested", "batches"))
         elif self.session.due():
-            self._save("scheduled", self._take("scheduled", "batches", logs))
+            self._save("scheduled", self._take("scheduled", "batches"))
 
     def batches_over(self, logs: Any) -> Any:
         """The epoch's last batch is done, validation and `on_epoch_end` come: holds the state.
@@ -418,12 +413,13 @@ class FitCall:
         if self.evaluating or self._phase == "tail":
             return logs
         self.shield.in_step = False
-        if not logs and self._past_logs:
-            logs = dict(self._past_logs)
+        if not logs and isinstance(self._logs, dict):
+            logs = dict(self._logs)
+        self._logs = logs
         self._phase = "tail"
         if self.session.active and time.monotonic() - self._held_at > HOLD_SECONDS and self._executions:
             self._held_at = time.monotonic()
-            self._held = self._take("interrupted", "tail", logs)
+            self._held = self._take("interrupted", "tail")
         return logs
 
     def epoch_ends(self, epoch: int) -> None:
@@ -487,13 +483,13 @@ class FitCall:
         slot.record(bound.next_call, TrainingCall(self._definition, self.epochs, self._epoch))
         return slot
 
-    def _take(self, kind: Kind, phase: Phase, logs: Any = None) -> Snapshot:
+    def _take(self, kind: Kind, phase: Phase) -> Snapshot:
         """Takes references of the whole state; milliseconds, whatever its size."""
         slot, bound = self._ensure_slot(), self.tracker.bound(self.model)
         wanted = variables.of_model(self.model)
         sources = capture.references(wanted)
         arrays, objects = plain.Arrays("callbacks"), plain.Arrays("data")
-        data, iterator = self._data_position(phase)
+        data, iterators = self._data_position(phase)
         state: dict[str, Any] = {
             "slot": slot.name,
             "call": bound.next_call,
@@ -504,7 +500,7 @@ class FitCall:
                 "data": data,
                 "evaluated": self.evaluation.created if self.evaluation else self._evaluated,
             },
-            "logs": _plain_logs(logs),
+            "logs": _plain_logs(self._logs) if phase in ("batches", "tail") else None,
             "callbacks": self._watched.capture(arrays) if self._watched else [],
             "data_object": self._data.capture(objects) if self._data else None,
             "random": {
@@ -515,13 +511,12 @@ class FitCall:
             "labels": {one.name: one.label for one in wanted},
         }
         sources += capture.array_sources(dict(arrays) | dict(objects))
-        if iterator is not None:
-            sources += capture.array_sources({ITERATOR: state_array(iterator)})
+        sources += capture.array_sources({name: state_array(state) for name, state in iterators.items()})
         return Snapshot(kind, (slot.name,), sources, time.time(), state=state)
 
-    def _data_position(self, phase: Phase) -> tuple[dict[str, Any], bytes | None]:
+    def _data_position(self, phase: Phase) -> tuple[dict[str, Any], dict[str, bytes]]:
         if self.train is None:
-            return {"live": False, "kind": "none", "created": 0, "steps_seen": 0, "num_batches": None}, None
+            return {"live": False, "kind": "none", "created": 0, "steps_seen": 0, "num_batches": None}, {}
         limit = self.session.settings.iterator_max_bytes
         return self.train.capture(limit, between_epochs=phase != "batches")
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-
 from holdfast.hooks import random_state
 from holdfast.runtime.objects import TensorSpec
 
@@ -78,7 +77,7 @@ def of_model(model: Any) -> list[NamedVariable]:
     return _named(groups)
 
 
-def _named(groups: dict[str, Iterable[Any]]) -> list[NamedVariable]:
+def _named(groups: Mapping[str, Iterable[Any]]) -> list[NamedVariable]:
     seen: set[int] = set()
     found = []
     for group, variables in groups.items():

@@ -19,9 +19,6 @@ from pathlib import Path
 from typing import Final
 
 import psutil
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
-from watchdog.observers import Observer
-
 from holdfast.runtime.crashpoints import reach
 from holdfast.runtime.errors import CheckpointDamaged, ClaimLost, FormatInvalid, HoldfastError, ObjectNotFound
 from holdfast.runtime.files import read_json
@@ -32,6 +29,8 @@ from holdfast.runtime.spool import KEEP_NEWEST, Spool, waiting_for_store
 from holdfast.runtime.status import DaemonStatus
 from holdfast.runtime.stores import open_store
 from holdfast.runtime.upload import Uploader
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
 
 LOCK_NAME: Final = "daemon.lock"
 SESSION_NAME: Final = "session.json"

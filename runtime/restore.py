@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeVar
 
 import xxhash
-
 from holdfast.runtime.crashpoints import reach
 from holdfast.runtime.errors import (
     CheckpointDamaged,
@@ -122,9 +121,7 @@ def open_checkpoint(shelf: Shelf, stem: Stem) -> tuple[Checkpoint, Journal]:
         manifest = manifest_from_bytes(data, name=stem.manifest_name)
         journal = journal_from_dict(manifest.journal)
     except (ObjectNotFound, FormatInvalid) as error:
-        raise CheckpointDamaged(
-            f"Checkpoint {stem} is damaged: {error}", stem=str(stem), where=where
-        ) from None
+        raise CheckpointDamaged(f"Checkpoint {stem} is damaged: {error}", stem=str(stem), where=where) from None
     sizes = shelf.store.sizes("objects")
     for record in manifest.tensors:
         have = sizes.get(record.object, -1)

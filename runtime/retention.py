@@ -54,7 +54,5 @@ def choose_deletions(
     live = frozenset[str]().union(*(checkpoint.objects for checkpoint in kept))
     newest = max((checkpoint.stem for checkpoint in kept), default=None)
     # An object as new as every manifest may belong to an upload whose manifest is still to come.
-    dead = [
-        name for name, stem in objects.items() if name not in live and newest is not None and stem < newest
-    ]
+    dead = [name for name, stem in objects.items() if name not in live and newest is not None and stem < newest]
     return Deletions(tuple(one.stem for one in reversed(gone)), tuple(sorted(dead)))

@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from tqdm import tqdm
-
 from holdfast.runtime import claims, report, schedule
 from holdfast.runtime.claims import Claim
 from holdfast.runtime.crashpoints import reach
@@ -24,7 +22,6 @@ from holdfast.runtime.errors import (
     CheckpointDamaged,
     ClaimLost,
     DaemonUnavailable,
-    HoldfastError,
     SettingsInvalid,
     SpoolFull,
 )
@@ -40,6 +37,7 @@ from holdfast.runtime.startup import Evidence, Situation, situation
 from holdfast.runtime.status import DaemonStatus
 from holdfast.runtime.stores import Store, normalise, open_store
 from holdfast.runtime.writer import Writer
+from tqdm import tqdm
 
 MONITOR_SECONDS: Final = 1.0
 """How often the session looks after its daemon."""
@@ -131,7 +129,7 @@ class Session:
             and bool(last.get("ended")),
             has_checkpoint=pair is not None,
         )
-        checkpoint, journal = pair if pair else (None, Journal())
+        checkpoint, journal = pair or (None, Journal())
         return cls(settings, store, spool, claim, Found(situation(evidence), checkpoint, before), journal)
 
     @property
@@ -180,9 +178,7 @@ class Session:
             report.say_once("spool full", f"{error}. Training goes on; older snapshots were dropped")
             log.warning("snapshot %s: %s", stem, error)
         else:
-            report.say_once(
-                "snapshot failed", f"a snapshot could not be written: {error!r}. Training goes on"
-            )
+            report.say_once("snapshot failed", f"a snapshot could not be written: {error!r}. Training goes on")
             log.error("snapshot %s", stem, exc_info=error)
 
     # --- restoring --------------------------------------------------------------------------

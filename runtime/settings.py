@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
-
 from holdfast.runtime.errors import SettingsInvalid
 
 FILE_NAME: Final = "holdfast.yaml"
@@ -54,7 +53,8 @@ class Settings:
         Raises:
             SettingsInvalid: A key is unknown, or a value not allowed.
         """
-        return replace(self, **{key: check_value(key, value, where) for key, value in changes.items()})
+        checked: dict[str, Any] = {key: check_value(key, value, where) for key, value in changes.items()}
+        return replace(self, **checked)
 
 
 KEYS: Final = tuple(one.name for one in fields(Settings))
@@ -120,7 +120,7 @@ def from_file(settings: Settings, path: Path) -> Settings:
         try:
             key, value = (
                 loader.construct_object(key_node, deep=True),
-                loader.construct_object(value_node, True),
+                loader.construct_object(value_node, deep=True),
             )
         except yaml.YAMLError as error:
             raise SettingsInvalid(f"Not YAML: {error}", where=where) from None

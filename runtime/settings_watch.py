@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
-from watchdog.observers import Observer
-
 from holdfast.runtime import report
 from holdfast.runtime.errors import HoldfastError
 from holdfast.runtime.session import Session
 from holdfast.runtime.settings import Settings
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
 
 
 class SettingsWatch(FileSystemEventHandler):

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import xxhash
-
 from holdfast.runtime.crashpoints import reach
 from holdfast.runtime.errors import FormatInvalid, ObjectNotFound, SpoolFull
 from holdfast.runtime.files import TEMPORARY_SUFFIX, move, replace_atomically, write_at
@@ -233,7 +232,8 @@ class Spool(FolderStore):
 
 def _write_tensor(descriptor: int, source: TensorSource, offset: int) -> str:
     """Writes one tensor and returns its hash; hashed here, next to its source, so that all that
-    can happen to the bytes from now on is found out."""
+    can happen to the bytes from now on is found out.
+    """
     assert source.buffer is not None, "a snapshot is written once"
     view = source.buffer()
     digest = xxhash.xxh3_128()

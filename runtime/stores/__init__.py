@@ -28,9 +28,7 @@ def normalise(url: str) -> str:
             hint = "Write three slashes: file:///absolute/path"
             raise StoreUnusable("A file URL that names a host", where=url, hint=hint)
         path = Path(unquote(parts.path))
-    elif "://" in url or (
-        parts.scheme and parts.scheme in ("gs", "drive", "drive-api", "s3", "http", "https")
-    ):
+    elif "://" in url or (parts.scheme and parts.scheme in ("gs", "drive", "drive-api", "s3", "http", "https")):
         raise StoreUnusable(
             f"Stores of the kind {parts.scheme!r} are not supported", where=url, hint=f"Allowed: {ALLOWED}"
         )

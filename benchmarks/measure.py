@@ -1,0 +1,151 @@
+"""The clock of a training: lets the variants take turns and times every step."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import keras
+import psutil
+from peers import Variant
+from plan import HOLDFAST, Sample
+
+WARM_STEPS: Final = 5
+WARM_ROUNDS: Final = 2
+SPOOL_FILLED: Final = 4
+"""Snapshots after which Holdfast writes over old files of the spool, as it does from then on."""
+
+QUIET_STEPS: Final = 4
+QUIET_SECONDS: Final = 0.4
+"""Steps before each checkpoint that tell how long a step takes: at least so many, and so long."""
+
+FOLLOWING_STEPS: Final = 2
+FOLLOWING_SECONDS: Final = 0.3
+"""Steps after each checkpoint that are counted to it whatever it does: later costs are no less costs."""
+
+FOLLOWING_LIMIT: Final = 60.0
+"""Seconds after which a checkpoint is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What was used up to now: CPU seconds, and bytes written."""
+
+    cpu: float
+    daemon_cpu: float
+    written: int
+
+
+class Meter:
+    """Reads what this process and the daemon have used."""
+
+    def __init__(self, daemon: psutil.Process) -> None:
+        self._own, self._daemon = psutil.Process(), daemon
+
+    def read(self) -> Used:
+        """Now; of this process finer than psutil, whose unit is a hundredth of a second."""
+        times = self._daemon.cpu_times()
+        written = self._own.io_counters().write_chars + self._daemon.io_counters().write_chars
+        return Used(time.process_time(), times.user + times.system, written)
+
+
+class Clock(keras.callbacks.Callback):  # type: ignore[misc]
+    """The first callback of the training: says whose turn it is, and hands on a sample of each turn.
+
+    A turn: the disks are let come to rest; some quiet steps; the step whose end is to be saved; the
+    steps that follow until the checkpoint is written.
+    """
+
+    def __init__(
+        self, variants: Mapping[str, Variant], rounds: int, meter: Meter, done: Callable[[Sample], None]
+    ) -> None:
+        super().__init__()
+        self._variants, self._meter, self._done = variants, meter, done
+        self._turns = turns(list(variants), rounds)
+        self._began = self._ended = 0.0
+        self._times: list[float] = []
+        self._gaps: list[float] = []
+        self._script = self._play()
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """A step begins."""
+        del batch, logs
+        self._began = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """A step has ended; what comes up to the next beginning is the gap."""
+        del batch, logs
+        now = time.perf_counter()
+        if self._ended:
+            self._gaps.append(self._began - self._ended)
+            self._times.append(now - self._ended)
+        try:
+            next(self._script)
+        except StopIteration:
+            self.model.stop_training = True
+        self._ended = time.perf_counter()
+
+    def _play(self) -> Iterator[None]:
+        """Goes on at the end of every step."""
+        for _ in range(WARM_STEPS):
+            yield
+        for number, name in self._turns:
+            yield from self._turn(number, name, self._variants[name])
+
+    def _turn(self, number: int, name: str, variant: Variant) -> Iterator[None]:
+        os.sync()
+        yield  # the step after it is not counted
+        self._forget()
+        before = self._meter.read()
+        begin = time.perf_counter()
+        while len(self._times) < QUIET_STEPS or time.perf_counter() - begin < QUIET_SECONDS:
+            yield
+        quiet, gap = tuple(self._times), statistics.median(self._gaps)
+        quiet_cpu = (self._meter.read().cpu - before.cpu) / len(quiet)
+        self._forget()
+        before = self._meter.read()
+        begin = time.perf_counter()
+        variant.ask()
+        yield  # at this very end of a step the checkpoint is taken, after this callback's part of it
+        variant.over()
+        while self._goes_on(variant, begin):
+            yield
+        after = self._meter.read()
+        following = (self._times[0] - self._gaps[0], *self._times[1:])
+        self._done(
+            Sample(
+                name,
+                number,
+                quiet,
+                gap,
+                quiet_cpu,
+                self._gaps[0],
+                following,
+                after.cpu - before.cpu,
+                after.daemon_cpu - before.daemon_cpu,
+                after.written - before.written,
+            )
+        )
+
+    def _goes_on(self, variant: Variant, begin: float) -> bool:
+        spent = time.perf_counter() - begin
+        if spent > FOLLOWING_LIMIT:
+            raise TimeoutError("a checkpoint was not written")
+        return len(self._times) < FOLLOWING_STEPS or spent < FOLLOWING_SECONDS or not variant.written()
+
+    def _forget(self) -> None:
+        self._times.clear()
+        self._gaps.clear()
+
+
+def turns(names: Sequence[str], rounds: int) -> list[tuple[int, str]]:
+    """Round and variant of every turn, the order rotated so that nobody always follows the same one."""
+    plan = [(-WARM_ROUNDS - 1, HOLDFAST)] * SPOOL_FILLED
+    for number in range(-WARM_ROUNDS, rounds):
+        shift = number % len(names)
+        plan += [(number, name) for name in (*names[shift:], *names[:shift])]
+    return plan

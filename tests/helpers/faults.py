@@ -1,0 +1,99 @@
+"""Stores and files with one fault each, named after it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from holdfast.runtime import spool as spool_module
+from holdfast.runtime.errors import StoreUnavailable
+from holdfast.runtime.stores.base import Capabilities
+from holdfast.runtime.stores.folder import FolderStore
+
+
+class WithoutExclusivity(FolderStore):
+    """Of two that create one name, the later wins, as on a synchronised drive."""
+
+    capabilities = Capabilities(atomic_create=False, confirmed_on_return=True)
+
+    def create(self, name: str, chunks: Iterable[bytes | memoryview]) -> None:
+        path = self._path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"".join(chunks))
+
+
+class ActsAfterCreate(FolderStore):
+    """Lets somebody else act right after the first object whose name begins with ``prefix``."""
+
+    def __init__(self, folder: Path, prefix: str, act: Callable[[], None]) -> None:
+        super().__init__(folder)
+        self.prefix, self.act, self.acted = prefix, act, False
+
+    def create(self, name: str, chunks: Iterable[bytes | memoryview]) -> None:
+        super().create(name, chunks)
+        if name.startswith(self.prefix) and not self.acted:
+            self.acted = True
+            self.act()
+
+
+class RefusesManifests(FolderStore):
+    """Fails at each manifest for as long as ``refusing``: uploads break off after their object."""
+
+    refusing = True
+
+    def create(self, name: str, chunks: Iterable[bytes | memoryview]) -> None:
+        if self.refusing and name.startswith("manifests/"):
+            raise StoreUnavailable("The store failed: on purpose", where=name)
+        super().create(name, chunks)
+
+
+def flip_bit(path: Path, offset: int = -1) -> None:
+    """Changes one bit of a file, in place; by default in its last byte."""
+    data = bytearray(path.read_bytes())
+    data[offset] ^= 0x10
+    path.write_bytes(data)
+
+
+def truncate(path: Path, share: float = 0.5) -> None:
+    """Cuts a file off after that share of its bytes."""
+    os.truncate(path, int(path.stat().st_size * share))
+
+
+@contextmanager
+def full_disk(*, after_bytes: int = 0) -> Iterator[None]:
+    """A spool's disk on which only so many more bytes of objects fit."""
+    left = after_bytes
+
+    def write_at(descriptor: int, data: memoryview, offset: int) -> None:
+        nonlocal left
+        if len(data) > left:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        left -= len(data)
+        os.pwrite(descriptor, data, offset)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spool_module, "write_at", write_at)
+        yield
+
+
+@contextmanager
+def no_room_for_manifests() -> Iterator[None]:
+    """A spool's disk on which an object fits, and then its manifest does not."""
+
+    def replace_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spool_module, "replace_atomically", replace_atomically)
+        yield
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder with its bytes, to see what was touched."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }

@@ -1,0 +1,76 @@
+"""Snapshots and checkpoints made of plain bytes, without TensorFlow."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from holdfast.runtime.manifest import Kind, Manifest, Stem, TensorRecord
+from holdfast.runtime.objects import TensorSpec
+from holdfast.runtime.restore import Checkpoint, Shelf, open_checkpoint
+from holdfast.runtime.spool import Snapshot, Spool, TensorSource
+from holdfast.runtime.stores.base import Store
+from holdfast.runtime.upload import Uploader
+
+Contents = dict[str, bytes]
+"""The bytes of each tensor, by its name."""
+
+SESSION = "aaaaaaaa"
+SLOT = "slot-0000"
+TAKEN_AT = 1_700_000_000.25
+
+
+def stem(sequence: int, incarnation: int = 1, session: str = SESSION) -> Stem:
+    """A checkpoint's name."""
+    return Stem(incarnation, sequence, session)
+
+
+def contents(seed: int, *, count: int = 3, nbytes: int = 1000, prefix: str = "") -> Contents:
+    """Tensors of ``nbytes`` bytes each, the same for the same seed."""
+    source = random.Random(seed)
+    return {f"{prefix}tensor-{number}": source.randbytes(nbytes) for number in range(count)}
+
+
+def snapshot(
+    tensors: Mapping[str, bytes],
+    *,
+    kind: Kind = "scheduled",
+    slots: tuple[str, ...] = (SLOT,),
+    journal: dict[str, Any] | None = None,
+    state: dict[str, Any] | None = None,
+) -> Snapshot:
+    """A snapshot that holds ``tensors``."""
+
+    def source(name: str, data: bytes) -> TensorSource:
+        return TensorSource(TensorSpec(name, "U8", (len(data),)), lambda: memoryview(data))
+
+    sources = [source(name, data) for name, data in tensors.items()]
+    return Snapshot(kind, slots, sources, TAKEN_AT, journal or {"slots": []}, state or {})
+
+
+def uploaded(uploader: Uploader, name: Stem, tensors: Mapping[str, bytes], **rest: Any) -> Manifest:
+    """Writes a snapshot into the uploader's spool and carries it to its store."""
+    committed = uploader.spool.write("run", name, snapshot(tensors, **rest))
+    return uploader.upload(committed, name.incarnation, lambda count: None)
+
+
+def read_back(checkpoint: Checkpoint) -> Contents:
+    """All tensors of a checkpoint, read and verified."""
+
+    def allocate(record: TensorRecord) -> tuple[bytearray, memoryview]:
+        memory = bytearray(record.spec.nbytes)
+        return memory, memoryview(memory)
+
+    found = checkpoint.fetch(checkpoint.manifest.tensors, allocate)
+    return {name: bytes(memory) for name, memory in found.items()}
+
+
+def stored(store: Store, name: Stem) -> Contents:
+    """All tensors of the checkpoint of that name in a store."""
+    return read_back(open_checkpoint(Shelf("store", store), name)[0])
+
+
+def spooled(spool: Spool, name: Stem) -> Contents:
+    """All tensors of the snapshot of that name in a spool."""
+    return read_back(open_checkpoint(Shelf("spool", spool), name)[0])

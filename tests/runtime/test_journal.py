@@ -1,0 +1,225 @@
+"""The journal: matching, the resume table, and reading what may not be a journal."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from helpers.snapshots import stem
+from helpers.strategies import finite_json_objects, json_objects, meddled, stems
+from holdfast.runtime.errors import FormatInvalid
+from holdfast.runtime.journal import (
+    MAX_CALLS,
+    Action,
+    Journal,
+    Place,
+    Slot,
+    TrainingCall,
+    decide,
+    differences,
+    finish,
+    journal_from_dict,
+    structure_difference,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+places = st.builds(Place, st.sampled_from(["cell-a", "cell-b"]), st.integers(0, 2))
+calls = st.builds(
+    TrainingCall,
+    definition=finite_json_objects,
+    requested=st.integers(0, 100),
+    completed=st.integers(0, 100),
+    status=st.sampled_from(["open", "done"]),
+    stopped_early=st.booleans(),
+    milestone=st.none() | stems,
+)
+
+
+@st.composite
+def journals(draw: st.DrawFn) -> Journal:
+    """Any journal of a few slots."""
+    journal = Journal()
+    for _ in range(draw(st.integers(0, 5))):
+        slot = journal.add(draw(st.sampled_from(["fp-1", "fp-2"])), ("Dense", "(3, 4)"), draw(places))
+        slot.newest = draw(st.none() | stems)
+        slot.calls = draw(st.lists(calls, max_size=3))
+        slot.first_call = draw(st.integers(0, 10))
+        slot.retired = draw(st.booleans())
+    return journal
+
+
+@given(journals())
+def test_a_journal_round_trips_through_json(journal: Journal) -> None:
+    assert journal_from_dict(json.loads(json.dumps(journal.to_dict()))) == journal
+
+
+@given(json_objects)
+def test_random_json_gives_only_format_errors(value: dict[str, Any]) -> None:
+    for candidate in (value, {"slots": value}, {"slots": [value]}):
+        with pytest.raises(FormatInvalid):
+            if journal_from_dict(candidate) == Journal():  # an empty sequence of slots is a journal
+                raise FormatInvalid("none")
+
+
+def one_slot() -> Journal:
+    journal = Journal()
+    slot = journal.add("fp", ("Dense",), Place("cell", 0))
+    slot.newest = stem(4)
+    slot.record(0, TrainingCall({"loss": "mse"}, 5, 5, "done", milestone=stem(3)))
+    return journal
+
+
+@given(st.data())
+def test_a_journal_with_one_value_replaced_gives_only_format_errors(data: st.DataObject) -> None:
+    value = data.draw(meddled(one_slot().to_dict()))
+    if not isinstance(value, dict):
+        return
+    try:
+        journal_from_dict(json.loads(json.dumps(value)))
+    except FormatInvalid:
+        return
+
+
+@pytest.mark.parametrize("key", ["first_call", "place"])
+def test_an_infinite_number_is_a_format_error(key: str) -> None:
+    value = one_slot().to_dict()
+    value["slots"][0][key] = ["cell", float("inf")] if key == "place" else float("inf")
+    with pytest.raises(FormatInvalid):
+        journal_from_dict(value)
+
+
+@given(journals(), st.sampled_from(["fp-1", "fp-2", "fp-3"]), places, st.data())
+def test_a_slot_is_matched_by_place_then_cell_then_age(
+    journal: Journal, fingerprint: str, place: Place, data: st.DataObject
+) -> None:
+    names = [slot.name for slot in journal.slots]
+    bound = data.draw(st.sets(st.sampled_from(names))) if names else set[str]()
+
+    def rank(slot: Slot) -> int | None:
+        if slot.fingerprint != fingerprint or slot.retired:
+            return None
+        if slot.place == place:
+            return 0
+        if slot.name in bound:
+            return None
+        return 1 if slot.place.cell == place.cell else 2
+
+    ranked = [(rank(slot), age) for age, slot in enumerate(journal.slots)]
+    best = min(((first, age) for first, age in ranked if first is not None), default=None)
+    assert journal.match(fingerprint, place, bound) is (None if best is None else journal.slots[best[1]])
+
+
+@given(journals())
+def test_new_slots_have_new_names(journal: Journal) -> None:
+    journal.add("fp", (), Place("cell", 0))
+    assert len({slot.name for slot in journal.slots}) == len(journal.slots)
+
+
+@given(journals())
+def test_every_checkpoint_in_the_journal_is_among_its_stems(journal: Journal) -> None:
+    named = {text for text in _texts(journal.to_dict()) if text.count("-") == 2}
+    assert {str(one) for one in journal.stems()} <= named
+    for slot in journal.slots:
+        assert slot.newest is None or slot.newest in journal.stems()
+        assert all(call.milestone is None or call.milestone in journal.stems() for call in slot.calls)
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [text for one in value for text in _texts(one)] if isinstance(value, list) else []
+
+
+@given(st.lists(st.integers(0, 3), max_size=20))
+def test_a_recorded_call_is_found_and_those_after_it_are_forgotten(steps_back: list[int]) -> None:
+    slot = Slot("slot-0000", "fp", (), Place("cell", 0))
+    for requested, back in enumerate(steps_back):
+        number = max(slot.first_call, slot.end - back)
+        call = TrainingCall({}, requested)
+        slot.record(number, call)
+        assert slot.call(number) is call
+        assert slot.end == number + 1
+        assert slot.call(number + 1) is None
+
+
+def test_a_slot_with_thousands_of_calls_stays_bounded_and_keeps_their_numbers() -> None:
+    slot = Slot("slot-0000", "fp", (), Place("cell", 0))
+    for number in range(MAX_CALLS * 3):
+        slot.record(number, TrainingCall({}, number))
+    assert len(slot.calls) == MAX_CALLS
+    assert slot.end == MAX_CALLS * 3
+    newest = slot.call(MAX_CALLS * 3 - 1)
+    assert newest is not None
+    assert newest.requested == MAX_CALLS * 3 - 1
+    assert slot.call(0) is None
+
+
+def past(status: str, completed: int, **rest: Any) -> TrainingCall:
+    return TrainingCall({"loss": "mse", "batch": 32}, 10, completed, "done" if status == "done" else "open", **rest)
+
+
+SAME: dict[str, Any] = {"loss": "mse", "batch": 32}
+CHANGED: dict[str, Any] = {"loss": "mae", "batch": 32}
+
+
+@pytest.mark.parametrize(
+    ("call", "definition", "epochs", "same_object", "action"),
+    [
+        (None, SAME, 10, False, "train"),
+        (None, SAME, 10, True, "train"),
+        (past("open", 3), SAME, 10, False, "resume"),
+        (past("open", 3), SAME, 10, True, "resume"),
+        (past("open", 0), SAME, 10, False, "resume"),
+        (past("open", 3), CHANGED, 10, False, "resume changed"),
+        (past("open", 3), CHANGED, 10, True, "resume changed"),
+        (past("done", 10), SAME, 11, False, "train on"),
+        (past("done", 10), SAME, 10, False, "replay"),
+        (past("done", 10), SAME, 9, False, "replay"),
+        (past("done", 4, stopped_early=True), SAME, 10, False, "replay"),
+        (past("done", 10), CHANGED, 10, False, "new experiment"),
+        (past("done", 10), CHANGED, 99, False, "new experiment"),
+        (past("done", 10), SAME, 10, True, "train"),
+        (past("done", 10), SAME, 99, True, "train"),
+        (past("done", 10), CHANGED, 10, True, "train"),
+    ],
+)
+def test_the_resume_table(
+    call: TrainingCall | None, definition: dict[str, Any], epochs: int, same_object: bool, action: Action
+) -> None:
+    decision = decide(call, definition, epochs, same_object=same_object)
+    assert decision.action == action
+    said = action in ("resume changed", "new experiment")
+    assert decision.changes == (("loss: mse → mae",) if said else ())
+
+
+def test_a_finished_training_goes_on_under_a_new_definition_where_the_user_asked_for_it() -> None:
+    decision = decide(past("done", 10), CHANGED, 10, same_object=False, continue_changed=True)
+    assert decision.action == "resume changed"
+
+
+@given(finite_json_objects, finite_json_objects)
+def test_definitions_differ_where_and_only_where_they_are_unequal(
+    one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    assert differences(one, one) == ()
+    absent_is_none = {key: None for key in one.keys() | other.keys()}
+    assert bool(differences(one, other)) == ((absent_is_none | one) != (absent_is_none | other))
+
+
+def test_a_change_deep_inside_is_named_by_its_path() -> None:
+    old = {"optimizer": {"name": "adam", "rate": 0.1}}
+    new = {"optimizer": {"name": "adam", "rate": 0.2}}
+    assert differences(old, new) == ("optimizer.rate: 0.1 → 0.2",)
+
+
+def test_structures_are_compared_line_by_line() -> None:
+    assert structure_difference(("Dense 3", "Dense 4"), ("Dense 3", "Dense 5")) == ("-Dense 4", "+Dense 5")
+
+
+def test_a_finished_call_names_its_milestone() -> None:
+    done = finish(TrainingCall(SAME, 10, 3), 10, stopped_early=False, milestone=stem(9))
+    assert (done.status, done.completed, done.milestone) == ("done", 10, stem(9))

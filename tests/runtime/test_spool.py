@@ -1,0 +1,182 @@
+"""The spool: snapshots are committed whole, their files recycled, the newest kept."""
+
+from __future__ import annotations
+
+import fcntl
+import threading
+from pathlib import Path
+
+import pytest
+from helpers.faults import flip_bit, tree
+from helpers.snapshots import contents, snapshot, spooled, stem
+from holdfast.runtime.errors import CheckpointDamaged, FormatInvalid, ObjectNotFound
+from holdfast.runtime.objects import decode_header
+from holdfast.runtime.spool import KEEP_NEWEST, Spool, spool_folder, waiting_for_store
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    made = Spool(tmp_path / "spool")
+    made.make_folders()
+    return made
+
+
+def object_of(spool: Spool, sequence: int) -> Path:
+    return spool.objects / stem(sequence).object_name()
+
+
+def test_a_snapshot_is_read_back_with_everything_in_it(spool: Spool) -> None:
+    tensors = contents(1)
+    made = spool.write("run", stem(1), snapshot(tensors, kind="requested", state={"epoch": 3}))
+    assert spool.stems() == [stem(1)]
+    assert spool.manifest(stem(1)) == made
+    assert (made.run, made.kind, made.state) == ("run", "requested", {"epoch": 3})
+    assert spooled(spool, stem(1)) == tensors
+
+
+def test_a_snapshot_without_tensors_is_a_snapshot(spool: Spool) -> None:
+    spool.write("run", stem(1), snapshot({}))
+    assert spooled(spool, stem(1)) == {}
+
+
+def test_tensors_larger_than_a_chunk_are_written_whole(spool: Spool) -> None:
+    tensors = contents(1, count=2, nbytes=(4 << 20) + 17)
+    spool.write("run", stem(1), snapshot(tensors))
+    assert spooled(spool, stem(1)) == tensors
+
+
+def test_the_object_of_a_snapshot_is_a_proper_safetensors_file(spool: Spool) -> None:
+    for sequence, nbytes in ((1, 9000), (2, 8000), (3, 700), (4, 60), (5, 5)):
+        spool.write("run", stem(sequence), snapshot(contents(sequence, nbytes=nbytes)))
+        data = object_of(spool, sequence).read_bytes()
+        assert len(decode_header(data, len(data))) == 3
+
+
+def test_references_are_dropped_as_they_are_written(spool: Spool) -> None:
+    taken = snapshot(contents(1))
+    spool.write("run", stem(1), taken)
+    assert [source.buffer for source in taken.sources] == [None] * 3
+
+
+def test_the_newest_two_are_kept_and_their_elders_recycled(spool: Spool) -> None:
+    inodes = []
+    for sequence in range(1, 8):
+        spool.write("run", stem(sequence), snapshot(contents(sequence)))
+        inodes.append(object_of(spool, sequence).stat().st_ino)
+        for kept in spool.stems()[-KEEP_NEWEST:]:
+            assert spooled(spool, kept) == contents(kept.sequence)
+    assert len(set(inodes)) == KEEP_NEWEST + 1
+    assert len(list(spool.objects.iterdir())) <= KEEP_NEWEST + 1
+
+
+def test_a_milestone_is_never_recycled(spool: Spool) -> None:
+    spool.write("run", stem(1), snapshot(contents(1), kind="milestone"))
+    for sequence in range(2, 8):
+        spool.write("run", stem(sequence), snapshot(contents(sequence)))
+    assert spooled(spool, stem(1)) == contents(1)
+
+
+def test_the_newest_of_another_slot_is_never_recycled(spool: Spool) -> None:
+    spool.write("run", stem(1), snapshot(contents(1), slots=("generator",)))
+    for sequence in range(2, 8):
+        spool.write("run", stem(sequence), snapshot(contents(sequence), slots=("discriminator",)))
+    assert spooled(spool, stem(1)) == contents(1)
+
+
+def test_a_shared_lock_prevents_recycling(spool: Spool) -> None:
+    for sequence in (1, 2, 3):
+        spool.write("run", stem(sequence), snapshot(contents(sequence)))
+    with spool.shared(object_of(spool, 1)):
+        spool.write("run", stem(4), snapshot(contents(4)))
+        spool.discard(stem(1))
+        assert spooled(spool, stem(1)) == contents(1)
+    inode = object_of(spool, 1).stat().st_ino
+    spool.write("run", stem(5), snapshot(contents(5)))
+    assert stem(1) not in spool.stems()
+    assert object_of(spool, 5).stat().st_ino == inode
+
+
+def test_a_file_that_is_just_being_taken_reads_as_not_there(spool: Spool) -> None:
+    spool.write("run", stem(1), snapshot(contents(1)))
+    with object_of(spool, 1).open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(ObjectNotFound), spool.shared(object_of(spool, 1)):
+            pass
+    assert spooled(spool, stem(1)) == contents(1)
+
+
+def test_a_reader_sees_whole_snapshots_or_none_while_a_writer_recycles(spool: Spool) -> None:
+    done, seen, torn = threading.Event(), set[int](), list[str]()
+
+    def read() -> None:
+        while not done.is_set():
+            for one in spool.stems():
+                try:
+                    if spooled(spool, one) != contents(one.sequence, nbytes=50_000):
+                        torn.append(f"{one}: other bytes")
+                    seen.add(one.sequence)
+                except CheckpointDamaged as error:
+                    if "bytes it should" in str(error):
+                        torn.append(str(error))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for sequence in range(1, 80):
+        spool.write("run", stem(sequence), snapshot(contents(sequence, nbytes=50_000)))
+    done.set()
+    reader.join()
+    assert not torn
+    assert seen
+
+
+def test_what_the_store_has_not_is_waiting(spool: Spool) -> None:
+    for sequence in (1, 2):
+        spool.write("run", stem(sequence), snapshot(contents(sequence)))
+    assert [one.stem for one in waiting_for_store(spool, [stem(1)])] == [stem(2)]
+
+
+def test_a_damaged_manifest_is_passed_over_and_left_alone(spool: Spool) -> None:
+    for sequence in (1, 2):
+        spool.write("run", stem(sequence), snapshot(contents(sequence)))
+    path = spool.manifests / stem(2).manifest_name
+    flip_bit(path, 0)
+    with pytest.raises(FormatInvalid):
+        spool.manifest(stem(2))
+    assert [one.stem for one in waiting_for_store(spool, [])] == [stem(1)]
+    spool.drop_superseded(keep_newest=1)
+    assert path.exists()
+    assert spooled(spool, stem(1)) == contents(1)
+
+
+def test_discarding_what_is_not_there_is_no_error(spool: Spool) -> None:
+    spool.discard(stem(1))
+    with pytest.raises(ObjectNotFound):
+        spool.manifest(stem(1))
+
+
+def test_a_start_clears_what_a_dead_writer_left_half_written(spool: Spool) -> None:
+    spool.write("run", stem(1), snapshot(contents(1)))
+    before = tree(spool.folder)
+    (spool.objects / f".{stem(2).object_name()}.part").write_bytes(b"half")
+    (spool.manifests / f".{stem(2).manifest_name}.0123abcd.part").write_bytes(b"half")
+    assert spool.stems() == [stem(1)]
+    spool.make_folders()
+    assert tree(spool.folder) == before
+
+
+def test_a_start_clears_an_object_whose_manifest_never_came(spool: Spool) -> None:
+    spool.write("run", stem(1), snapshot(contents(1)))
+    before = tree(spool.folder)
+    object_of(spool, 2).write_bytes(b"whole, but its writer died before it committed")
+    spool.make_folders()
+    assert tree(spool.folder) == before
+
+
+def test_a_spool_is_readable_by_its_user_alone(spool: Spool) -> None:
+    assert spool.folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_every_store_and_run_has_a_spool_of_its_own(tmp_path: Path) -> None:
+    folders = {spool_folder(tmp_path, store, run) for store in ("file:///a", "file:///b") for run in ("x", "y")}
+    assert len(folders) == 4
+    assert all(tmp_path in folder.parents for folder in folders)
