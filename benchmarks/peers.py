@@ -121,7 +121,9 @@ class Holdfast(Nothing):
 
     def _interval(self, seconds: float) -> None:
         # What the settings watch calls when holdfast.yaml was edited.
-        self.handle._session.change_settings(lambda old: old.with_changes({"snapshot_seconds": seconds}, where=""))
+        self.handle._session.change_settings(
+            lambda old: old.with_changes({"snapshot_seconds": seconds}, where="")
+        )
 
 
 class HoldfastUploaded(Holdfast):

@@ -45,7 +45,9 @@ class Screen:
         """Lets the stage's clock stand still."""
         if self._task is not None:
             self._progress.stop_task(self._task)
-            self._progress.update(self._task, cell="")
+            done = self._progress.tasks[self._task].completed
+            total = self._progress.tasks[self._task].total
+            self._progress.update(self._task, cell="", total=total or done)
 
     def cell(self, name: str) -> None:
         """Names the running cell."""
@@ -96,8 +98,8 @@ def main(
 ) -> None:
     """Trains a small network twice: undisturbed, and with its kernel and its machine killed.
 
-    Prints what was lost and restored, and compares both ends bit by bit. The exit status is 0 only
-    if all of it is equal. Takes about two minutes.
+    Prints what was lost and restored, and compares both ends bit by bit.
+    The exit status is 0 only if all is equal. It takes about two minutes.
     """
     console = Console()
     if not console.is_terminal:

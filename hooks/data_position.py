@@ -7,6 +7,7 @@ PyDataset's indices; and fast-forward, for what has no state to save (generators
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -19,6 +20,9 @@ log = logging.getLogger("holdfast.hooks")
 ITERATOR: Final = "data/iterator"
 FRESH: Final = "data/fresh-iterator"
 """Names in an object: the state of the iterator in use, and its state when it was new."""
+
+SHUFFLE: Final = re.compile(rb"Shuffle\w*:buffer@@num_elements")
+"""What an iterator's state has for each shuffle that has not come to its end."""
 
 IGNORE_EXTERNAL_STATE: Final = 1
 """`ExternalStatePolicy.IGNORE` as the op wants it: a random map's position is saved without its state."""
@@ -157,11 +161,13 @@ class Source:
     def _restore_seeds(self, dataset: Any, states: dict[str, bytes]) -> None:
         """Puts a shuffling dataset where it draws the next epoch's seeds.
 
-        Making an iterator draws seeds, restoring one draws them again, and one near its end has
-        them no longer in its state; a fresh one's state sets them right.
+        Making an iterator draws seeds, and restoring one draws them again before it puts them back. One
+        near its end has them no longer in its state; then the state it had when it was new sets them right.
         """
-        if FRESH in states:
-            self._fresh = states[FRESH]
+        if FRESH not in states:
+            return
+        self._fresh = states[FRESH]
+        if len(SHUFFLE.findall(states.get(ITERATOR, b""))) < len(SHUFFLE.findall(self._fresh)):
             _with_state(iter(dataset), self._fresh)
 
     def _fast_forward(self, dataset: Any, position: dict[str, Any]) -> Any:

@@ -342,7 +342,9 @@ class FitCall:
         position, data = restored.position, restored.position["data"]
         epochs = source.epochs
         tail = position["phase"] == "tail"
-        states = {name: restored.arrays[name].tobytes() for name in (ITERATOR, FRESH) if name in restored.arrays}
+        states = {
+            name: restored.arrays[name].tobytes() for name in (ITERATOR, FRESH) if name in restored.arrays
+        }
         source.prepare(data, states, self._restore_data_object)
         epochs._num_batches = data["num_batches"]
         done = int(position["executions"])
@@ -367,14 +369,15 @@ class FitCall:
     def _skip(self, original: Iterator[Any], done: int, steps_before: int) -> Iterator[Any]:
         """Moves Keras' enumeration on by ``done`` executions; it hands out iterators, no data."""
         assert self.train is not None
-        for place in range(done + 1):
-            try:
-                item = next(original)
-            except StopIteration:
-                return iter(())
-            if place == 0:  # it has just begun to count from nought
-                self.train.epochs._steps_seen = steps_before + self._per_execution
-        return chain([item], original)
+        begun = next(original, None)
+        if begun is None:
+            return iter(())
+        self.train.epochs._steps_seen = steps_before + self._per_execution  # it began to count from nought
+        for _ in range(done - 1):
+            next(original)
+        # The item that follows the last one done is not asked for yet: at an epoch's end that would
+        # begin the next one's data, before the state is back in place.
+        return original if done else chain([begun], original)
 
     def _restore_data_object(self) -> None:
         restored = self.restored

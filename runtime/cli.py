@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
 app = typer.Typer(
     name="holdfast",
     help="Keras trainings that survive killed kernels and lost machines.",
     no_args_is_help=True,
     add_completion=False,
 )
+
 
 @app.callback()
 def _commands() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import subprocess
 import sys
@@ -13,6 +14,15 @@ from holdfast.runtime.machine import ProcessId
 from holdfast.runtime.status import DaemonStatus
 
 LOG_NAME: Final = "daemon.log"
+
+_released: list[subprocess.Popen[bytes]] = []
+"""Daemons let go that this process must still reap, lest they stay as zombies while it lives."""
+
+
+@atexit.register
+def _outlived() -> None:
+    for child in _released:
+        child.returncode = 0  # no warning that it still runs: it is meant to
 
 
 class DaemonProcess:
@@ -37,6 +47,7 @@ class DaemonProcess:
         environment = dict(os.environ)
         if self.starts:  # a test's order to die at a step is for the first one only
             environment.pop(crashpoints.VARIABLE, None)
+        _released[:] = [child for child in _released if child.poll() is None]
         with open(self._folder / LOG_NAME, "ab") as log:
             # -P and another working folder: a user's own yaml.py must not be imported there.
             self._child = subprocess.Popen(
@@ -55,6 +66,5 @@ class DaemonProcess:
     def release(self) -> None:
         """Lets the daemon go on by itself."""
         if self._child is not None:
-            self._child.poll()
-            self._child.returncode = self._child.returncode or 0  # no warning: it is to outlive us
+            _released.append(self._child)
             self._child = None

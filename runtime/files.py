@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,16 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def replace_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
+def replace_atomically(
+    path: Path, data: bytes, *, durable: bool = True, before_rename: Callable[[], None] = lambda: None
+) -> None:
     """Writes a whole file: temporary file, fsync, rename, fsync of the folder.
 
     Args:
         path: The file, replaced if it is there.
         data: Its whole new content.
         durable: Whether it must outlive the machine's death; without it, only the process's.
+        before_rename: Called when all is written and nothing is to be seen yet.
     """
     temporary = temporary_beside(path)
     try:
@@ -44,6 +47,7 @@ def replace_atomically(path: Path, data: bytes, *, durable: bool = True) -> None
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
+        before_rename()
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -259,6 +259,7 @@ class Session:
         self._monitor.join()
         if not self.fenced:
             self._write_session_file(ended=True)
+            self.daemon.ensure()  # one that died a moment ago has left something to upload
         self.daemon.release()
 
     def change_settings(self, change: Callable[[Settings], Settings]) -> None:

@@ -186,7 +186,9 @@ class Spool(FolderStore):
         )
         reach("spool.manifest.begin")
         path = self.manifests / stem.manifest_name
-        replace_atomically(path, manifest.to_bytes(), durable=False)
+        replace_atomically(
+            path, manifest.to_bytes(), durable=False, before_rename=lambda: reach("spool.manifest.written")
+        )
         reach("spool.committed")
         return manifest
 

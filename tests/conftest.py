@@ -39,7 +39,10 @@ def our_daemons() -> set[psutil.Process]:
     found = set()
     for process in psutil.process_iter():
         try:
-            if "holdfast.runtime.daemon" in process.cmdline() and process.environ().get(MARK) == os.environ[MARK]:
+            if (
+                "holdfast.runtime.daemon" in process.cmdline()
+                and process.environ().get(MARK) == os.environ[MARK]
+            ):
                 found.add(process)
         except psutil.Error:
             continue

@@ -6,10 +6,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
 from demo_parts.errors import DemoFailed
 from demo_parts.steps import Step
+
+Tensor = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,9 @@ class Comparison:
         return not self.difference
 
 
-def compare(plain: Path, held: Path, plain_steps: Sequence[Step], held_steps: Sequence[Step]) -> list[Comparison]:
+def compare(
+    plain: Path, held: Path, plain_steps: Sequence[Step], held_steps: Sequence[Step]
+) -> list[Comparison]:
     """Compares the end states in two folders, and every step on the way.
 
     Raises:
@@ -49,13 +55,11 @@ def compare(plain: Path, held: Path, plain_steps: Sequence[Step], held_steps: Se
         _tensors("Optimizer state", "optimizer/", first, second),
         _tensors("Metrics", "metrics/", first, second),
         _history(histories[0], histories[1]),
-        _losses(plain_steps, held_steps),
+        compare_losses(plain_steps, held_steps),
     ]
 
 
-def _tensors(
-    what: str, prefix: str, first: dict[str, np.ndarray], second: dict[str, np.ndarray]
-) -> Comparison:
+def _tensors(what: str, prefix: str, first: dict[str, Tensor], second: dict[str, Tensor]) -> Comparison:
     mine = {name: value for name, value in first.items() if name.startswith(prefix)}
     theirs = {name: value for name, value in second.items() if name.startswith(prefix)}
     differing = sorted(
@@ -70,7 +74,7 @@ def _tensors(
     return Comparison(what, f"{len(mine)} tensors, {size:,} bytes", difference)
 
 
-def _same_bits(one: np.ndarray, other: np.ndarray) -> bool:
+def _same_bits(one: Tensor, other: Tensor) -> bool:
     return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
 
 
@@ -85,12 +89,17 @@ def _history(first: dict[str, dict[str, list[float]]], second: dict[str, dict[st
     return Comparison("History", extent, difference)
 
 
-def _losses(plain: Sequence[Step], held: Sequence[Step]) -> Comparison:
+def compare_losses(plain: Sequence[Step], held: Sequence[Step]) -> Comparison:
+    """Compares the losses step by step, those of steps trained twice too."""
     wanted = {one.step: one for one in plain}
     extent = f"{len(wanted)} steps, {len(held) - len({one.step for one in held})} of them trained twice"
     for one in held:
         other = wanted.get(one.step)
-        if other is None or (one.epoch, one.batch, repr(one.loss)) != (other.epoch, other.batch, repr(other.loss)):
+        if other is None or (one.epoch, one.batch, repr(one.loss)) != (
+            other.epoch,
+            other.batch,
+            repr(other.loss),
+        ):
             return Comparison("Loss of every step", extent, f"step {one.step}: {other} became {one}")
     missing = wanted.keys() - {one.step for one in held}
     return Comparison("Loss of every step", extent, f"step {min(missing)} is missing" if missing else "")

@@ -14,10 +14,11 @@ from typing import Any, Final
 
 import nbformat
 import psutil
-from demo_parts.errors import CellFailed, DemoFailed
-from demo_parts.layout import DEATH_SECONDS, kill_all, local_processes, wait_until_gone
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
+
+from demo_parts.errors import CellFailed, DemoFailed
+from demo_parts.layout import DEATH_SECONDS, kill_all, local_processes, wait_until_gone
 
 READY_SECONDS: Final = 60
 SILENCE_SECONDS: Final = 240.0
@@ -55,7 +56,7 @@ class Kernel:
     ) -> None:
         self._vm, self._heard = vm, heard
         self._partial = ""
-        self._output = open(output, "a", encoding="utf-8")
+        self._output = open(output, "a", encoding="utf-8")  # noqa: SIM115 - until close()
         self._manager: Any = KernelManager(
             kernel_name="demo", kernel_spec_manager=_own_kernel(vm), connection_file=str(vm / "kernel.json")
         )
@@ -63,12 +64,14 @@ class Kernel:
         self._manager.start_kernel(env=environment, cwd=str(vm), stdout=self._output, stderr=self._output)
         self._process = psutil.Process(self._manager.provisioner.pid)
         self._client: Any = self._manager.blocking_client()
-        self._client.start_channels()
         try:
+            self._client.start_channels()
             self._client.wait_for_ready(timeout=READY_SECONDS)
-        except RuntimeError as error:
+        except BaseException as error:
             self.close()
-            raise DemoFailed(f"The kernel did not start: {error}") from None
+            if isinstance(error, RuntimeError):
+                raise DemoFailed(f"The kernel did not start: {error}; see {output}") from None
+            raise
 
     def run(self, cell: Cell, stop: Callable[[], bool] = lambda: False) -> bool:
         """Runs a cell as Jupyter does.

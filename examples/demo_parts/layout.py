@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import psutil
+
 from demo_parts.errors import DemoFailed
 
 SNAPSHOT_SECONDS: Final = 0.9
@@ -71,7 +72,12 @@ class Layout:
         """
         try:
             kill_all(local_processes(self.vm))
-            for folder in (self.store, self.vm, self.results(interrupted=True), self.results(interrupted=False)):
+            for folder in (
+                self.store,
+                self.vm,
+                self.results(interrupted=True),
+                self.results(interrupted=False),
+            ):
                 if folder.exists():
                     shutil.rmtree(folder)
                 folder.mkdir(parents=True)

@@ -188,7 +188,9 @@ def _play(
         kernel.close()
     stop()
     if kill is not None or not part.steps:
-        raise DemoFailed("The training ended before its kernel could be killed; its output is in " + str(folder))
+        raise DemoFailed(
+            "The training ended before its kernel could be killed; its output is in " + str(folder)
+        )
     return part
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from demo_parts.compare import Comparison
-from demo_parts.steps import Step
-from demo_parts.story import Interruption
 from rich import box
 from rich.table import Table
 from rich.text import Text
+
+from demo_parts.compare import Comparison
+from demo_parts.steps import Step
+from demo_parts.story import Interruption
 
 
 def interruptions_table(interruptions: Sequence[Interruption], plain_seconds: float) -> Table:
@@ -23,8 +24,10 @@ def interruptions_table(interruptions: Sequence[Interruption], plain_seconds: fl
         "Restore: start(), and from fit() to the end of its first step; "
         f"an undisturbed fit() took {plain_seconds:.1f} s to it"
     )
-    table = Table(title="Interruptions", box=box.SIMPLE_HEAD, caption=caption, title_style="bold")
-    for heading in ("What was done", "Detected as", "Restored"):
+    table = Table(
+        title="Interruptions", box=box.SIMPLE_HEAD, caption=caption, title_style="bold", pad_edge=False
+    )
+    for heading in ("What was done, and at", "Detected as", "Restored, and on at"):
         table.add_column(heading)
     for heading in ("Work lost", "Restore"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -32,7 +35,7 @@ def interruptions_table(interruptions: Sequence[Interruption], plain_seconds: fl
         table.add_row(
             f"{one.what}\n[dim]{_place(one.killed)}",
             one.situation,
-            f"{one.checkpoint} from the {one.origin}\n[dim]on at {_place(one.resumed)}",
+            f"{one.checkpoint} ({one.origin})\n[dim]{_place(one.resumed)}",
             f"{one.lost_seconds:.1f} s\n[dim]{one.lost_steps} steps",
             f"{one.restore_seconds:.1f} s",
         )

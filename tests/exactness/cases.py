@@ -86,7 +86,9 @@ def callbacks_of_keras(folder: Path) -> Program:
     callbacks = [
         keras.callbacks.EarlyStopping(patience=2, restore_best_weights=True),
         keras.callbacks.ReduceLROnPlateau(monitor="loss", patience=1, min_delta=10.0, factor=0.5),
-        keras.callbacks.ModelCheckpoint(str(folder / "best.weights.h5"), save_best_only=True, save_weights_only=True),
+        keras.callbacks.ModelCheckpoint(
+            str(folder / "best.weights.h5"), save_best_only=True, save_weights_only=True
+        ),
         keras.callbacks.CSVLogger(str(csv)),
     ]
     program = of_arrays(network(), callbacks, epochs=4, validation_data=arrays())
@@ -342,7 +344,11 @@ def functional_with_two_outputs(folder: Path) -> Program:
 @case
 def recurrent_on_embeddings(folder: Path) -> Program:
     model = keras.Sequential(
-        [keras.layers.Embedding(20, 4), keras.layers.LSTM(5, dropout=0.2), keras.layers.Dense(CLASSES, "softmax")]
+        [
+            keras.layers.Embedding(20, 4),
+            keras.layers.LSTM(5, dropout=0.2),
+            keras.layers.Dense(CLASSES, "softmax"),
+        ]
     )
     model.compile("adagrad", "sparse_categorical_crossentropy", metrics=["accuracy"])
     _, y = arrays()

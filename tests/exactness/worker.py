@@ -47,7 +47,11 @@ def train(name: str, folder: Path, actions: dict[int, Any]) -> dict[str, Any]:
 def outcome(program: Program, history: Any) -> dict[str, Any]:
     """Hashes of all variables, History, the callbacks' plain attributes, log files, the next random numbers."""
     model = program.model
-    groups = {"model": model.variables, "optimizer": model.optimizer.variables, "metrics": model.metrics_variables}
+    groups = {
+        "model": model.variables,
+        "optimizer": model.optimizer.variables,
+        "metrics": model.metrics_variables,
+    }
     found: dict[str, Any] = {
         f"{group}/{place}": xxhash.xxh3_64_hexdigest(np.ascontiguousarray(variable.numpy()).tobytes())
         for group, variables in groups.items()

@@ -22,9 +22,7 @@ spec_lists = st.lists(specs, max_size=6, unique_by=lambda spec: spec.name)
 
 json_values: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4)
-    ),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
     max_leaves=12,
 )
 json_objects = st.dictionaries(st.text(max_size=10), json_values, max_size=4)
@@ -41,12 +39,41 @@ finite_json_objects = st.dictionaries(
 )
 
 hostile_numbers: st.SearchStrategy[Any] = st.sampled_from(
-    [-1, 0, 1, 2**31, 2**63, 2**64, 10**400, -(10**400), 0.5, 1e308, float("inf"), float("nan"), True, None, "1"]
+    [
+        -1,
+        0,
+        1,
+        2**31,
+        2**63,
+        2**64,
+        10**400,
+        -(10**400),
+        0.5,
+        1e308,
+        float("inf"),
+        float("nan"),
+        True,
+        None,
+        "1",
+    ]
 )
 
 hostile_names = st.one_of(
     st.sampled_from(
-        ["", ".", "..", "../x", "a/../../x", "/etc/passwd", "//x", "a//b", "a/", "nul\0l", "x" * 300, "a/" * 500]
+        [
+            "",
+            ".",
+            "..",
+            "../x",
+            "a/../../x",
+            "/etc/passwd",
+            "//x",
+            "a//b",
+            "a/",
+            "nul\0l",
+            "x" * 300,
+            "a/" * 500,
+        ]
     ),
     st.text(max_size=20),
     st.lists(st.sampled_from(["..", ".", "", "objects", "x", "\0"]), min_size=1, max_size=5).map("/".join),
@@ -92,7 +119,9 @@ def damaged(draw: st.DrawFn, data: bytes) -> bytes:
             case "insert":
                 data = data[:at] + draw(st.binary(max_size=8)) + data[at:]
             case _:
-                new = draw(st.sampled_from([b'"', b"0", b"9", b"-", b"[", b"}", b"null", b"1e999", b"\xff", b"\0"]))
+                new = draw(
+                    st.sampled_from([b'"', b"0", b"9", b"-", b"[", b"}", b"null", b"1e999", b"\xff", b"\0"])
+                )
                 data = data[:at] + new + data[at + len(new) :]
     return data
 
@@ -106,8 +135,10 @@ def meddled(draw: st.DrawFn, value: Any) -> Any:
     inner = value
     while isinstance(inner, (dict, list)) and inner and (holder is None or draw(st.integers(0, 3))):
         holder = inner
-        key = draw(st.sampled_from(sorted(inner))) if isinstance(inner, dict) else draw(
-            st.integers(0, len(inner) - 1)
+        key = (
+            draw(st.sampled_from(sorted(inner)))
+            if isinstance(inner, dict)
+            else draw(st.integers(0, len(inner) - 1))
         )
         inner = holder[key]
     if holder is None:

@@ -159,7 +159,9 @@ def test_a_slot_with_thousands_of_calls_stays_bounded_and_keeps_their_numbers() 
 
 
 def past(status: str, completed: int, **rest: Any) -> TrainingCall:
-    return TrainingCall({"loss": "mse", "batch": 32}, 10, completed, "done" if status == "done" else "open", **rest)
+    return TrainingCall(
+        {"loss": "mse", "batch": 32}, 10, completed, "done" if status == "done" else "open", **rest
+    )
 
 
 SAME: dict[str, Any] = {"loss": "mse", "batch": 32}
@@ -206,7 +208,7 @@ def test_definitions_differ_where_and_only_where_they_are_unequal(
     one: dict[str, Any], other: dict[str, Any]
 ) -> None:
     assert differences(one, one) == ()
-    absent_is_none = {key: None for key in one.keys() | other.keys()}
+    absent_is_none = dict.fromkeys(one.keys() | other.keys())
     assert bool(differences(one, other)) == ((absent_is_none | one) != (absent_is_none | other))
 
 

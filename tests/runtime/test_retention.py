@@ -87,7 +87,8 @@ def test_deciding_again_deletes_nothing_more(
 
 def test_manifests_leave_oldest_first_and_take_their_objects_along() -> None:
     stored = [
-        Stored(stem(number), "scheduled", ("a",), frozenset({stem(number).object_name()})) for number in range(1, 6)
+        Stored(stem(number), "scheduled", ("a",), frozenset({stem(number).object_name()}))
+        for number in range(1, 6)
     ]
     objects = {stem(number).object_name(): stem(number) for number in range(1, 6)}
     deletions = choose_deletions(stored, objects, frozenset(), 3)

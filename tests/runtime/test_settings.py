@@ -35,7 +35,9 @@ def file(tmp_path: Path) -> Path:
         ("run:", "run", "a text"),
     ],
 )
-def test_an_error_names_file_line_key_and_what_is_allowed(file: Path, line: str, key: str, allowed: str) -> None:
+def test_an_error_names_file_line_key_and_what_is_allowed(
+    file: Path, line: str, key: str, allowed: str
+) -> None:
     file.write_text(f"# comment\nspool: /tmp/x\n{line}\n", encoding="utf-8")
     with pytest.raises(SettingsInvalid) as caught:
         from_file(Settings(), file)
@@ -132,7 +134,9 @@ def test_arguments_override_the_environment_which_overrides_the_file(
     assert settings.spool
 
 
-@pytest.mark.parametrize(("text", "good"), [("3", True), ("x", False), ("", False), ("nan", False), ("0", False)])
+@pytest.mark.parametrize(
+    ("text", "good"), [("3", True), ("x", False), ("", False), ("nan", False), ("0", False)]
+)
 def test_an_environment_variable_is_checked_and_named(text: str, good: bool) -> None:
     environment = {"HOLDFAST_KEEP_LAST": text, "HOLDFAST_UNKNOWN": "x", "KEEP_LAST": "x"}
     if good:

@@ -12,9 +12,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 
-@given(st.text(max_size=30) | st.sampled_from(["file://", "//[", "~", "~nobody/x", "gs:", "s3://"]).flatmap(
-    lambda head: st.text(max_size=10).map(lambda tail: head + tail)
-))
+@given(
+    st.text(max_size=30)
+    | st.sampled_from(["file://", "//[", "~", "~nobody/x", "gs:", "s3://"]).flatmap(
+        lambda head: st.text(max_size=10).map(lambda tail: head + tail)
+    )
+)
 @example("//[x")
 @example("file://[x")
 @example("~no-such-user/x")
@@ -45,7 +48,9 @@ def test_a_relative_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.Mo
     assert normalise(url) == (tmp_path / "holdfast").as_uri()
 
 
-@pytest.mark.parametrize("url", ["", "  ", "s3://bucket/x", "https://example.org/x", "file://host/x", "ftp://x"])
+@pytest.mark.parametrize(
+    "url", ["", "  ", "s3://bucket/x", "https://example.org/x", "file://host/x", "ftp://x"]
+)
 def test_what_names_no_store_is_refused_with_what_to_write_instead(url: str) -> None:
     with pytest.raises(StoreUnusable) as caught:
         normalise(url)

@@ -1,0 +1,56 @@
+"""The matrix: each way of training, killed, resumed elsewhere, interrupted, rerun: equal bits."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+NAMES = re.findall(r"@case\ndef (\w+)", (HERE / "cases.py").read_text(encoding="utf-8"))
+KILLS = [(7, 12), (3, 9), (8, 14)]
+"""Steps of the kill and of the interrupt, by turns: in mid-epoch, and after an epoch's last batch."""
+
+
+def begin(role: str, folder: Path, log: Path) -> subprocess.Popen[bytes]:
+    """Starts one process of the matrix."""
+    words = [f"{name}:{KILLS[place % 3][0]}:{KILLS[place % 3][1]}" for place, name in enumerate(NAMES)]
+    out = folder.parent / f"{role}.json"
+    with open(log, "wb") as file:
+        return subprocess.Popen(
+            [sys.executable, str(HERE / "worker.py"), role, str(folder), str(out), *words],
+            stdout=file,
+            stderr=file,
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        )
+
+
+@pytest.fixture(scope="module")
+def matrix(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """What the uninterrupted and the interrupted trainings came to."""
+    base = tmp_path_factory.mktemp("matrix")
+    logs = {role: base / f"{role}.log" for role in ("reference", "killed", "resumed")}
+    reference = begin("reference", base / "alone", logs["reference"])
+    for role in ("killed", "resumed"):
+        process = begin(role, base / "followed", logs[role])
+        assert process.wait() == 0, logs[role].read_text(encoding="utf-8")[-4000:]
+    assert reference.wait() == 0, logs["reference"].read_text(encoding="utf-8")[-4000:]
+    said = logs["resumed"].read_text(encoding="utf-8")
+    assert "an error of Holdfast's own" not in said, said[-4000:]
+    return {
+        role: json.loads((base / f"{role}.json").read_text(encoding="utf-8"))
+        for role in ("reference", "resumed")
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_interrupted_training_ends_with_the_bits_of_the_uninterrupted_one(
+    matrix: dict[str, dict[str, Any]], name: str
+) -> None:
+    assert matrix["resumed"][name] == matrix["reference"][name]

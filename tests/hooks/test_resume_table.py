@@ -1,0 +1,183 @@
+"""What `fit` does about its past: one test for each row of the resume table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from helpers.training import At, Model, Start, bits
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def fit(model: Any, data: Any, epochs: int = 3, callbacks: Any = (), **more: Any) -> Any:
+    return model.fit(*data, epochs=epochs, batch_size=8, verbose=0, callbacks=list(callbacks), **more)
+
+
+def interrupted(model: Any, data: Any, step: int, epochs: int = 3) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, data, epochs, [At(step, interrupt)])
+
+
+def steps(model: Any) -> int:
+    return int(model.optimizer.iterations.numpy())
+
+
+def test_without_a_past_it_trains(start: Start, data: Any, model: Model, said: list[str]) -> None:
+    start()
+    made = model()
+    history = fit(made, data)
+    assert steps(made) == 15
+    assert len(history.history["loss"]) == 3
+    assert not any("resum" in line for line in said)
+
+
+def test_open_with_the_same_definition_it_resumes_at_the_batch(
+    start: Start, data: Any, model: Model, said: list[str]
+) -> None:
+    alone = model()
+    expected = fit(alone, data, callbacks=[At(99, interrupt)]).history
+    start()
+    interrupted(model(), data, step=8)
+    start()
+    made = model()
+    history = fit(made, data, callbacks=[At(99, interrupt)])
+    assert any("resuming at epoch 2/3, after 3 batches" in line for line in said)
+    assert bits(made) == bits(alone)
+    assert history.history == expected
+
+
+def test_open_with_a_changed_definition_it_resumes_the_weights_and_names_the_change(
+    start: Start, data: Any, model: Model, said: list[str]
+) -> None:
+    start()
+    first = model()
+    interrupted(first, data, step=8)
+    start()
+    made = model(rate=0.5)
+    fit(made, data, epochs=3)
+    line = next(line for line in said if "changed definition" in line)
+    assert "learning_rate: 0.01" in line.replace("0.009999999776482582", "0.01")
+    assert "%holdfast fresh" in line
+    assert float(made.optimizer.learning_rate.numpy()) == 0.5
+    assert steps(made) == 8 + 2 * 5  # from the start of the second epoch
+
+
+def test_done_with_more_epochs_asked_it_trains_the_rest(
+    start: Start, data: Any, model: Model, said: list[str]
+) -> None:
+    alone = model()
+    expected = fit(alone, data, epochs=5).history
+    start()
+    fit(model(), data, epochs=3)
+    start()
+    made = model()
+    history = fit(made, data, epochs=5)
+    assert any("training the remaining 2" in line for line in said)
+    assert bits(made) == bits(alone)
+    assert history.history == expected
+
+
+@pytest.mark.parametrize("epochs", [2, 3])
+def test_done_it_replays_without_a_step(
+    start: Start, data: Any, model: Model, said: list[str], epochs: int
+) -> None:
+    start()
+    first = model()
+    expected = fit(first, data, epochs=3)
+    start()
+    made, counter = model(), At(1, interrupt)
+    history = fit(made, data, epochs, [counter])
+    assert counter.steps == 0
+    assert bits(made) == bits(first)
+    assert (history.history, history.epoch) == (expected.history, expected.epoch)
+    assert any("no step is trained" in line for line in said)
+
+
+def test_done_with_a_changed_definition_it_begins_a_new_experiment_and_says_how_to_continue(
+    start: Start, data: Any, model: Model, said: list[str]
+) -> None:
+    start()
+    fit(model(), data)
+    handle = start()
+    made = model(rate=0.3)
+    fit(made, data)
+    assert steps(made) == 15
+    assert any("a new one begins" in line and "%holdfast continue" in line for line in said)
+    handle.continue_changed()
+    continued = model(rate=0.3)
+    fit(continued, data, epochs=5)
+    assert steps(continued) == 15 + 2 * 5
+
+
+def test_done_with_the_same_live_object_it_trains_more_as_keras_does(
+    start: Start, data: Any, model: Model
+) -> None:
+    start()
+    made = model()
+    fit(made, data)
+    history = fit(made, data)
+    assert steps(made) == 30
+    assert len(history.history["loss"]) == 3
+
+
+def test_calls_in_order_replay_in_order_with_the_state_between_them(
+    start: Start, data: Any, model: Model
+) -> None:
+    start()
+    first = model()
+    fit(first, data, epochs=1)
+    between = bits(first)
+    interrupted(first, data, step=8)
+    start()
+    made = model()
+    fit(made, data, epochs=1)
+    assert bits(made) == between
+    fit(made, data)
+    assert steps(made) == 5 + 15
+
+
+def test_a_changed_structure_begins_anew_and_shows_the_difference(
+    start: Start, data: Any, model: Model, said: list[str]
+) -> None:
+    start()
+    interrupted(model(), data, step=8)
+    start()
+    made = model(units=7)
+    fit(made, data)
+    assert steps(made) == 15
+    assert any("structure changed" in line and "7" in line for line in said)
+
+
+def test_fresh_begins_anew(start: Start, data: Any, model: Model) -> None:
+    start()
+    fit(model(), data)
+    handle = start()
+    handle.fresh()
+    made = model()
+    fit(made, data)
+    assert steps(made) == 15
+
+
+def test_an_interrupted_live_object_goes_on_where_it_was(start: Start, data: Any, model: Model) -> None:
+    alone = model()
+    fit(alone, data, callbacks=[At(99, interrupt)])
+    start()
+    made = model()
+    interrupted(made, data, step=8)
+    fit(made, data, callbacks=[At(99, interrupt)])
+    assert bits(made) == bits(alone)
+
+
+def test_a_training_that_stopped_itself_is_done_whatever_the_epochs(
+    start: Start, data: Any, model: Model
+) -> None:
+    start()
+    first = model()
+    fit(first, data, 3, [At(7, lambda: setattr(first, "stop_training", True))])
+    start()
+    made = model()
+    fit(made, data, 9)
+    assert bits(made) == bits(first)

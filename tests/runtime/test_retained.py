@@ -1,0 +1,112 @@
+"""Retention in a real store: what leaves it, in which order, and what is never touched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from helpers.faults import tree, truncate
+from helpers.snapshots import contents, stem, stored, uploaded
+from holdfast.runtime.journal import Journal, Place
+from holdfast.runtime.spool import Spool
+from holdfast.runtime.stores import FolderStore
+from holdfast.runtime.upload import Uploader
+
+
+class OrderedDeletes(FolderStore):
+    """Writes down what is deleted."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.deleted: list[str] = []
+
+    def delete(self, name: str) -> None:
+        self.deleted.append(name)
+        super().delete(name)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> OrderedDeletes:
+    return OrderedDeletes(tmp_path / "run")
+
+
+@pytest.fixture
+def uploader(store: OrderedDeletes, tmp_path: Path) -> Uploader:
+    spool = Spool(tmp_path / "spool")
+    spool.make_folders()
+    return Uploader(store, spool, keep_last=2)
+
+
+def manifests(store: FolderStore) -> set[str]:
+    return set(store.sizes("manifests"))
+
+
+def test_the_newest_are_kept_with_their_objects_and_nothing_else(
+    uploader: Uploader, store: OrderedDeletes
+) -> None:
+    for sequence in range(1, 6):
+        uploaded(uploader, stem(sequence), contents(sequence))
+        uploader.enforce_retention(1)
+    assert manifests(store) == {stem(4).manifest_name, stem(5).manifest_name}
+    assert set(store.sizes("objects")) == {stem(4).object_name(), stem(5).object_name()}
+
+
+def test_an_object_that_a_kept_checkpoint_shares_is_kept(uploader: Uploader, store: OrderedDeletes) -> None:
+    for sequence in range(1, 6):
+        uploaded(uploader, stem(sequence), contents(1) | {"tensor-0": bytes([sequence])})
+        uploader.enforce_retention(1)
+    for sequence in (4, 5):
+        assert stored(store, stem(sequence)) == contents(1) | {"tensor-0": bytes([sequence])}
+    assert stem(1).object_name() in store.sizes("objects")
+
+
+def test_manifests_are_deleted_before_objects(uploader: Uploader, store: OrderedDeletes) -> None:
+    for sequence in range(1, 5):
+        uploaded(uploader, stem(sequence), contents(sequence))
+    uploader.enforce_retention(1)
+    assert [name.split("/")[0] for name in store.deleted] == ["manifests"] * 2 + ["objects"] * 2
+
+
+def test_what_the_newest_journal_names_is_kept(uploader: Uploader, store: OrderedDeletes) -> None:
+    journal = Journal()
+    journal.add("fp", (), Place("cell", 0)).newest = stem(1)
+    for sequence in range(1, 6):
+        uploaded(uploader, stem(sequence), contents(sequence), journal=journal.to_dict())
+        uploader.enforce_retention(1)
+    assert stored(store, stem(1)) == contents(1)
+    assert stem(2).manifest_name not in manifests(store)
+
+
+def test_a_damaged_manifest_and_whatever_it_may_name_stay(
+    uploader: Uploader, store: OrderedDeletes, tmp_path: Path
+) -> None:
+    for sequence in range(1, 4):
+        uploaded(uploader, stem(sequence), contents(sequence))
+    truncate(store.folder / "manifests" / stem(1).manifest_name)
+    before = tree(store.folder)
+    again = Uploader(store, uploader.spool, keep_last=1)
+    again.learn()
+    again.enforce_retention(1)
+    after = tree(store.folder)
+    assert before.keys() - after.keys() == {f"manifests/{stem(2).manifest_name}"}
+
+
+def test_files_that_are_not_ours_stay(uploader: Uploader, store: OrderedDeletes) -> None:
+    for name in ("objects/notes.txt", "manifests/notes.txt", "objects/model.safetensors"):
+        store.create(name, [b"mine"])
+    for sequence in range(1, 6):
+        uploaded(uploader, stem(sequence), contents(sequence))
+        uploader.enforce_retention(1)
+    assert store.read("objects/notes.txt", 4) == store.read("manifests/notes.txt", 4) == b"mine"
+    assert store.read("objects/model.safetensors", 4) == b"mine"
+
+
+def test_retention_can_be_done_again(uploader: Uploader, store: OrderedDeletes) -> None:
+    for sequence in range(1, 5):
+        uploaded(uploader, stem(sequence), contents(sequence))
+    uploader.enforce_retention(1)
+    before = tree(store.folder)
+    again = Uploader(store, uploader.spool, keep_last=2)
+    again.learn()
+    again.enforce_retention(1)
+    assert tree(store.folder) == before
