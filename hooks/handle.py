@@ -169,11 +169,13 @@ def start(arguments: dict[str, Any], folder: Path, *, default_run: str = "") -> 
 
     settings = read_settings()
     if _current is not None and _current.active:
-        if _current.same_as(settings):
-            report.say(f"rerun: the runtime of run {settings.run!r} goes on")
+        # Nothing asked for: the one that runs, also where the working folder has changed since.
+        if not (arguments.get("store") or arguments.get("run")) or _current.same_as(settings):
+            report.say(f"rerun: the runtime of run {_current.status().run!r} goes on")
             return _current
         report.say("another store or run: the runtime is started anew")
         stop()
+    report.forget_all()
     session = Session.open(settings)
     undo: list[Callable[[], None]] = [session.close]
     try:

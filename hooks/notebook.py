@@ -70,5 +70,5 @@ def cell_name(shell: Any, info: Any) -> str:
 
 def script_name() -> str:
     """The running script's file name, or ``python`` where there is none."""
-    path = getattr(sys.modules.get("__main__"), "__file__", None) or sys.argv[0]
+    path = sys.argv[0] if sys.argv else ""
     return Path(path).name if path and path != "-c" else "python"

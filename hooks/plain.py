@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import sys
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -55,33 +56,40 @@ def encode(value: Any, arrays: Arrays, depth: int = 0) -> Any:
         return value
     if depth > MAX_DEPTH:
         raise NotPlain("nested too deeply")
-    if type(value) is list:
-        return [encode(item, arrays, depth + 1) for item in value]
-    if type(value) is tuple:
-        return {TAG: "tuple", "items": [encode(item, arrays, depth + 1) for item in value]}
-    if type(value) is dict:
-        pairs = [
-            [encode(key, arrays, depth + 1), encode(item, arrays, depth + 1)] for key, item in value.items()
-        ]
-        return {TAG: "dict", "items": pairs}
-    if type(value) in (set, frozenset):
-        items = sorted((encode(item, arrays, depth + 1) for item in value), key=json.dumps)
-        return {TAG: type(value).__name__, "items": items}
+    if type(value) in (list, tuple, dict, set, frozenset):
+        return _encode_container(value, arrays, depth + 1)
     if isinstance(value, np.ndarray) and type(value) is np.ndarray and value.dtype.kind in "biufc":
         return {TAG: "array", "name": arrays.put(value), "dtype": value.dtype.str, "shape": list(value.shape)}
     if isinstance(value, np.generic) and value.dtype.kind in "biuf":
         return {TAG: "scalar", "dtype": value.dtype.str, "value": value.item()}
-    if type(value) is random.Random:
-        return {TAG: "Random", "state": encode(value.getstate(), arrays, depth + 1)}
-    if type(value) is np.random.Generator:
-        return {TAG: "Generator", "state": encode(value.bit_generator.state, arrays, depth + 1)}
-    if type(value) is np.random.RandomState:
-        return {TAG: "RandomState", "state": encode(value.get_state(legacy=False), arrays, depth + 1)}
+    for kind, state_of in _GENERATORS.items():
+        if type(value) is kind:
+            return {TAG: kind.__name__, "state": encode(state_of(value), arrays, depth + 1)}
     for home, names in _COMPARISONS.items():
         for name in names:
             if value is getattr(sys.modules.get(home), name, None):
                 return {TAG: "comparison", "home": home, "name": name}
     raise NotPlain(type(value).__qualname__)
+
+
+_GENERATORS: Final[dict[type, Callable[[Any], Any]]] = {
+    random.Random: lambda one: one.getstate(),
+    np.random.Generator: lambda one: one.bit_generator.state,
+    np.random.RandomState: lambda one: one.get_state(legacy=False),
+}
+
+
+def _encode_container(value: Any, arrays: Arrays, depth: int) -> Any:
+    if type(value) is list:
+        return [encode(item, arrays, depth) for item in value]
+    items: list[Any]
+    if type(value) is dict:
+        items = [[encode(key, arrays, depth), encode(item, arrays, depth)] for key, item in value.items()]
+    else:
+        items = [encode(item, arrays, depth) for item in value]
+    if type(value) in (set, frozenset):
+        items.sort(key=json.dumps)
+    return {TAG: type(value).__name__, "items": items}
 
 
 def decode(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:

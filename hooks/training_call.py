@@ -5,22 +5,20 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import chain
 from typing import Any, Literal
 
-import numpy as np
 from holdfast.hooks import capture, definition, plain, random_state, variables
 from holdfast.hooks.data_position import FRESH, ITERATOR, Source, state_array
 from holdfast.hooks.interrupts import StepShield
 from holdfast.hooks.keras_state import Watched, WatchedCallbacks
+from holdfast.hooks.past import Past, Restored, per_execution
 from holdfast.hooks.tracking import Tracker
 from holdfast.runtime import report
 from holdfast.runtime.crashpoints import reach
-from holdfast.runtime.errors import CheckpointDamaged, RestoreFailed
-from holdfast.runtime.journal import Decision, Slot, TrainingCall, decide, finish, structure_difference
+from holdfast.runtime.journal import Decision, Slot, TrainingCall, finish
 from holdfast.runtime.manifest import Kind
-from holdfast.runtime.restore import Checkpoint
 from holdfast.runtime.spool import Snapshot
 
 log = logging.getLogger("holdfast.hooks")
@@ -32,24 +30,6 @@ what is lost in shorter ones is shorter still."""
 Phase = Literal["batches", "tail", "epoch", "done"]
 """Where in a call a snapshot was taken: between two batches; after an epoch's last batch, with its
 validation still to come; between two epochs; after the end."""
-
-
-@dataclass(slots=True)
-class Restored:
-    """A checkpoint read and verified, on its way into a model."""
-
-    checkpoint: Checkpoint
-    state: dict[str, Any]
-    tensors: dict[str, Any]
-    arrays: dict[str, np.ndarray[Any, Any]]
-    exact: bool
-    appending: list[Any] = field(default_factory=list)
-
-    @property
-    def position(self) -> dict[str, Any]:
-        """Phase, epoch, executions and the data's position."""
-        position: dict[str, Any] = self.state["position"]
-        return position
 
 
 class FitCall:
@@ -70,10 +50,8 @@ class FitCall:
         self._resuming = False
         self._logs: Any = None
         self._definition: dict[str, Any] = {}
-        self._same_object = bool(tracker.bound(model).slot)
         self._watched: WatchedCallbacks | None = None
         self._data: Watched | None = None
-        self._variables: list[variables.NamedVariable] = []
         self._held: Snapshot | None = None
         self._held_at = time.monotonic()
         self._phase: Phase = "epoch"
@@ -82,7 +60,7 @@ class FitCall:
         self._in_callbacks = False
         self._any_step = False
         self._evaluated = 0
-        self._retired = ""
+        self._replaced = ""
 
     # --- before the first batch -------------------------------------------------------------
 
@@ -108,154 +86,12 @@ class FitCall:
         self._watched = WatchedCallbacks(callbacks.callbacks)
         if self.train is not None and self.train.kind == "py_dataset":
             self._data = Watched(self.train.adapter.py_dataset)
-        for _ in range(100):  # each damaged checkpoint is passed over once
-            try:
-                self._decide()
-                break
-            except CheckpointDamaged as error:
-                self.session.reject(error)
+        past = Past(self.tracker, self.model, self.arguments, self.train)
+        past.find()
+        self.decision, self.restored = past.decision, past.restored
+        self._definition, self._replaced = past.definition, past.replaced
         if self.restored is not None and self.restored.exact:
             self.restored.appending = self._watched.prepare(self.restored.state["callbacks"])
-
-    def _decide(self) -> None:
-        bound, journal = self.tracker.bound(self.model), self.session.journal
-        self.restored, self.decision = None, Decision("train")
-        slot = self.tracker.slot_of(self.model)
-        if slot is None and any(not one.retired for one in journal.slots):
-            slot = self._match()
-        same_optimizer = bound.optimizer is not None and bound.optimizer is self.model.optimizer
-        known = bound.definition if same_optimizer else None
-        self._definition = definition.training_definition(self.model, self.arguments, known)
-        bound.optimizer, bound.definition = self.model.optimizer, self._definition["optimizer"]
-        if slot is None:
-            return
-        past = slot.call(bound.next_call)
-        self.decision = decide(
-            past,
-            self._definition,
-            self.epochs,
-            same_object=self._same_object,
-            continue_changed=self.tracker.take_continue(),
-        )
-        if past is not None and self.decision.action != "train":
-            self._follow(slot, past)
-
-    def _match(self) -> Slot | None:
-        """Builds the model, so that it can be told, and finds its slot."""
-        bound, journal = self.tracker.bound(self.model), self.session.journal
-        self._build()
-        lines = definition.structure(self.model)
-        slot = journal.match(definition.fingerprint(lines), bound.place, self.tracker.bound_slots())
-        if slot is not None:
-            self.tracker.bind(self.model, slot)
-            return slot
-        other = journal.at(bound.place)
-        if other is not None and other.calls:
-            changed = "; ".join(structure_difference(other.structure, lines)[:6])
-            report.say(
-                f"the model's structure changed, a fresh training begins ({changed}). The old one stays in "
-                "the store; to go back to it, restore the old code and run the cells again"
-            )
-        return None
-
-    def _build(self) -> None:
-        """Makes model, optimizer and metrics, without data and without a step."""
-        if self.train is None:
-            return
-        # Specs have the shapes and dtypes that are all it wants of a batch.
-        self.model._symbolic_build(data_batch=self.train.epochs._distributed_dataset.element_spec)
-
-    def _follow(self, slot: Slot, past: TrainingCall) -> None:
-        """Reads the checkpoint that the decision calls for."""
-        action, changes = self.decision.action, "; ".join(self.decision.changes)
-        if action == "new experiment":
-            slot.retired, self._retired = True, slot.name
-            self.tracker.bound(self.model).slot = ""
-            report.say(
-                f"the finished training differs from this one ({changes}), so a new one begins. To go on with "
-                "its weights instead: %holdfast continue, then run the cells again"
-            )
-            return
-        done = past.status == "done"
-        checkpoint = self.session.checkpoint(past.milestone) if done and past.milestone else None
-        checkpoint = checkpoint or (None if done else self.session.newest_of(slot.name))
-        number = self.tracker.bound(self.model).next_call
-        if checkpoint is None or checkpoint.manifest.state.get("call") != number:
-            if done or slot.newest is not None:
-                report.say("no sound checkpoint of this training was found; it begins where the model stands")
-            self.decision = Decision("train")
-            return
-        self._build()
-        try:
-            self._read(checkpoint, exact=action != "resume changed")
-        except (RestoreFailed, KeyError, TypeError, ValueError) as error:
-            log.exception("restore of %s", checkpoint.stem)
-            self.restored, self.decision = None, Decision("train")
-            report.say(f"checkpoint {checkpoint.stem} does not fit this model ({error}); training begins anew")
-            return
-        self._announce(checkpoint, past, changes)
-
-    def _read(self, checkpoint: Checkpoint, *, exact: bool) -> None:
-        state = checkpoint.manifest.state
-        random_state.make_global_variables(set(state["random"]["globals"]))
-        wanted = variables.of_model(self.model)
-        if not exact:
-            wanted = self._fitting(wanted, checkpoint)
-        self._variables = wanted
-        tensors = capture.fetch_variables(checkpoint, wanted)
-        arrays = capture.fetch_arrays(checkpoint, "callbacks/") | capture.fetch_arrays(checkpoint, "data/")
-        self.restored = Restored(checkpoint, state, tensors, arrays, exact)
-
-    def _fitting(
-        self, wanted: list[variables.NamedVariable], checkpoint: Checkpoint
-    ) -> list[variables.NamedVariable]:
-        """Under a new definition: the weights, and the optimizer's state as far as it is the same."""
-        specs = {record.spec.name: record.spec for record in checkpoint.manifest.tensors}
-        optimizer = [one for one in wanted if one.name.startswith("optimizer/")]
-        saved = sum(name.startswith("optimizer/") for name in specs)
-        same = len(optimizer) == saved and all(specs.get(one.name) == one.spec for one in optimizer)
-        changed = " ".join(self.decision.changes)
-        if "optimizer.class" in changed:
-            same = False
-        rate = getattr(self.model.optimizer, "_learning_rate", None)
-        keep_rate = id(getattr(rate, "_value", None)) if "learning_rate" in changed else None
-        return [
-            one
-            for one in wanted
-            if one.name.startswith("model/")
-            or (one.name.startswith("optimizer/") and same and id(one.variable) != keep_rate)
-        ]
-
-    def _announce(self, checkpoint: Checkpoint, past: TrainingCall, changes: str) -> None:
-        position = checkpoint.manifest.state["position"]
-        age = report.ago(time.time() - checkpoint.manifest.taken_at)
-        origin = f"{checkpoint.stem} from the {checkpoint.shelf.origin}, {age} old"
-        where = f"epoch {position['epoch'] + 1}/{self.epochs}"
-        if position["executions"]:
-            where += f", after {position['executions'] * self._per_execution} batches"
-        match self.decision.action:
-            case "resume":
-                text = f"resuming at {where} ({origin}). To begin anew: %holdfast fresh"
-            case "resume changed":
-                text = (
-                    f"resuming the weights at epoch {position['epoch'] + 1}/{self.epochs} under a changed "
-                    f"definition ({changes}) ({origin}). To begin anew: %holdfast fresh"
-                )
-            case "train on":
-                text = (
-                    f"{past.completed} epochs are done; training the remaining {self.epochs - past.completed} "
-                    f"({origin}). To begin anew: %holdfast fresh"
-                )
-            case _:
-                text = (
-                    f"this training is done ({past.completed} epochs): its end is restored, no step is trained "
-                    f"({origin}). To train it again: %holdfast fresh"
-                )
-        report.say(text)
-
-    @property
-    def _per_execution(self) -> int:
-        return int(getattr(self.model, "steps_per_execution", 1) or 1)
 
     def after_train_begin(self) -> None:
         """Every callback has begun: puts the state back and tells Keras where to go on."""
@@ -272,7 +108,7 @@ class FitCall:
         self._epoch = position["epoch"]
         self.model._initial_epoch = self._epoch
         self._evaluated = int(position.get("evaluated", 0))
-        self._assign(restored)
+        restored.assign(self._watched, self._data)
         if not restored.exact:
             self.restored = None
             return
@@ -286,27 +122,6 @@ class FitCall:
         past = slot.call(bound.next_call)
         call = TrainingCall(self._definition, self.epochs, past.completed if past else self._epoch)
         slot.record(bound.next_call, call)
-
-    def _assign(self, restored: Restored) -> None:
-        capture.assign(self._variables, restored.tensors)
-        if self._watched is not None:
-            self._watched.restore(restored.state["callbacks"], restored.arrays)
-        if restored.exact:
-            self._restore_generators(restored)
-            self._restore_data_object()
-
-    @staticmethod
-    def _restore_generators(restored: Restored) -> None:
-        saved, data = restored.state["random"], restored.position.get("data") or {}
-        random_state.restore_tensorflow(saved["tensorflow"])
-        # What was fast-forwarded has drawn its random numbers itself, and read ahead.
-        drawn = (
-            data.get("live")
-            and data.get("kind") in ("generator", "dataset")
-            and ITERATOR not in restored.arrays
-        )
-        if not drawn:
-            random_state.restore_host(saved["host"])
 
     # --- epochs and batches -----------------------------------------------------------------
 
@@ -345,7 +160,7 @@ class FitCall:
         states = {
             name: restored.arrays[name].tobytes() for name in (ITERATOR, FRESH) if name in restored.arrays
         }
-        source.prepare(data, states, self._restore_data_object)
+        source.prepare(data, states, lambda: restored.assign_data_object(self._data))
         epochs._num_batches = data["num_batches"]
         done = int(position["executions"])
         rest: Iterator[Any] = iter(())
@@ -355,10 +170,10 @@ class FitCall:
                 epochs._current_iterator = source.make_iterator(epochs._distributed_dataset)
             epochs._steps_seen = data["steps_seen"]
         else:
-            rest = self._skip(original, done, data["steps_seen"] - done * self._per_execution)
+            rest = self._skip(original, done, data["steps_seen"] - done * per_execution(self.model))
         self._executions = done
         if done:  # again: what began the epoch anew has reset metrics and drawn numbers
-            self._assign(restored)
+            restored.assign(self._watched, self._data)
             self._logs = restored.state.get("logs")
             self._phase = "batches"
         reach("restore.position")
@@ -372,17 +187,14 @@ class FitCall:
         begun = next(original, None)
         if begun is None:
             return iter(())
-        self.train.epochs._steps_seen = steps_before + self._per_execution  # it began to count from nought
+        self.train.epochs._steps_seen = steps_before + per_execution(
+            self.model
+        )  # it began to count from nought
         for _ in range(done - 1):
             next(original)
         # The item that follows the last one done is not asked for yet: at an epoch's end that would
         # begin the next one's data, before the state is back in place.
         return original if done else chain([begun], original)
-
-    def _restore_data_object(self) -> None:
-        restored = self.restored
-        if restored is not None and self._data is not None and restored.state.get("data_object"):
-            self._data.restore(restored.state["data_object"], restored.arrays)
 
     def step_begins(self) -> None:
         """Before a step's callbacks."""
@@ -447,7 +259,7 @@ class FitCall:
         bound = self.tracker.bound(self.model)
         restored = self.restored
         if self.decision.action == "replay" and restored is not None:
-            self._assign(restored)
+            restored.assign(self._watched, self._data)
             self.restored = None
             bound.next_call += 1
             return
@@ -480,8 +292,8 @@ class FitCall:
         lines = definition.structure(self.model)
         slot = self.session.journal.add(definition.fingerprint(lines), lines, bound.place)
         self.tracker.bind(self.model, slot)
-        if self._retired:
-            self.tracker.replaced(slot, self._retired)
+        if self._replaced:
+            self.tracker.replaced(slot, self._replaced)
         slot.first_call = bound.next_call
         slot.record(bound.next_call, TrainingCall(self._definition, self.epochs, self._epoch))
         return slot

@@ -46,6 +46,12 @@ def forget(key: str) -> None:
         _said.discard(key)
 
 
+def forget_all() -> None:
+    """Lets everything be said again: a new session begins."""
+    with _lock:
+        _said.clear()
+
+
 def ago(seconds: float) -> str:
     """A time span for people: ``3 s``, ``5 min``, ``2 h 10 min``, ``3 days``."""
     seconds = max(0.0, seconds)

@@ -233,6 +233,12 @@ class Session:
         if target is None:
             return True
         self._write_session_file(ended=self.closed, persist_now=True)
+        try:
+            return self._wait_for(target, timeout, progress=progress)
+        finally:
+            self._write_session_file(ended=self.closed)
+
+    def _wait_for(self, target: Manifest, timeout: float | None, *, progress: bool) -> bool:
         deadline = None if timeout is None else time.monotonic() + timeout
         with tqdm(total=target.nbytes, unit="B", unit_scale=True, disable=not progress, leave=False) as bar:
             while True:

@@ -47,13 +47,12 @@ def test_its_daemon_killed_at_every_step_and_the_machine_lost_it_ends_with_equal
     training = Training(tmp_path / "killed", seconds_per_step=0.25, epochs=10)
     for step in DAEMON_STEPS:
         process = training.begin(crash_at=f"{step}:2")
-        assert process.stdout is not None
         said = []
-        for line in process.stdout:  # ends with the process
-            said.append(line)
-            if "was started again" in line:
-                process.kill()
-        process.wait()
+        with process:
+            for line in process.stdout or ():  # ends with the process
+                said.append(line)
+                if "was started again" in line:
+                    process.kill()
         assert process.returncode == -signal.SIGKILL, f"{step} was never reached:\n{''.join(said)}"
         training.lose_machine()
     assert "runtime reset" in finish(training)

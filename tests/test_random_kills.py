@@ -14,12 +14,9 @@ SHORTEST, LONGEST = 5.0, 11.0
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_killed_at_random_instants_a_script_ends_with_equal_bits(
-    tmp_path: Path, number: int, record_property: pytest.RecordProperty
-) -> None:
+def test_killed_at_random_instants_a_script_ends_with_equal_bits(tmp_path: Path, number: int) -> None:
     seed = SEED + number
     print(f"seed {seed}")
-    record_property("seed", seed)
     chance = random.Random(seed)
     reference = Training(tmp_path / "reference", seconds_per_step=0)
     alone = reference.begin(followed=False)

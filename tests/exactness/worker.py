@@ -60,15 +60,16 @@ def outcome(program: Program, history: Any) -> dict[str, Any]:
     found["history"] = history.history
     found["epochs"] = history.epoch
     for place, callback in enumerate(program.callbacks):
-        plain = {
+        attributes = {
             key: repr(value)
             for key, value in vars(callback).items()
             if isinstance(value, (int, float, list, np.ndarray)) and key != "append_header"
         }
-        found[f"callback {place} {type(callback).__name__}"] = plain
+        found[f"callback {place} {type(callback).__name__}"] = attributes
     found["files"] = [path.read_text(encoding="utf-8") for path in program.files]
     found["next numbers"] = [float(np.random.rand()), float(keras.random.normal(()))]
-    return json.loads(json.dumps(found))
+    plain: dict[str, Any] = json.loads(json.dumps(found))
+    return plain
 
 
 def killed(name: str, folder: Path, at: int) -> None:
@@ -110,7 +111,9 @@ def main() -> None:
     found = {}
     for word in sys.argv[4:]:
         name, first, second = word.split(":")
-        folder = base / name
+        folder = base / word.replace(":", "-")
+        if role == "reference" and name in found:
+            continue
         folder.mkdir(parents=True, exist_ok=True)
         print(f"{role} {name}", file=sys.stderr, flush=True)
         if role == "reference":
@@ -118,7 +121,7 @@ def main() -> None:
         elif role == "killed":
             killed(name, folder, int(first))
         else:
-            found[name] = resumed(name, folder, int(second))
+            found[word] = resumed(name, folder, int(second))
     out.write_text(json.dumps(found), encoding="utf-8")
 
 

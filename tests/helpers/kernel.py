@@ -52,8 +52,25 @@ def answer(session: Session, order: dict[str, Any]) -> dict[str, Any]:
         case "close":
             session.close()
             return {"closed": True}
+        case "change settings":
+            session.change_settings(lambda settings: settings)
+            return {"changed": True}
+        case "reopen":
+            again = Session.open(session.settings)
+            again.close()
+            return found(again)
+        case "fork":
+            return forked(session)
         case other:
             raise ValueError(other)
+
+
+def forked(session: Session) -> dict[str, Any]:
+    """Whether the session is active in a forked child, and here."""
+    child = os.fork()
+    if child == 0:
+        os._exit(1 if session.active else 0)
+    return {"active in child": os.waitpid(child, 0)[1] != 0, "active here": session.active}
 
 
 def main(settings: dict[str, Any]) -> None:

@@ -37,7 +37,10 @@ class Training:
     def outcome(self) -> dict[str, Any] | None:
         """What the program wrote at its end; None before."""
         path = self.folder / "outcome.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        if not path.exists():
+            return None
+        outcome: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return outcome
 
     def begin(self, *, followed: bool = True, crash_at: str = "") -> subprocess.Popen[str]:
         """Starts the program, under the runtime or alone."""

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,8 +34,9 @@ def eventually(holds: Callable[[], Any], what: str) -> None:
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a test's process: it can import the helpers, and crashes only when told to."""
+    path = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
     kept = {key: value for key, value in os.environ.items() if key != "HOLDFAST_CRASH_AT"}
-    return {**kept, "PYTHONPATH": str(TESTS), **(extra or {})}
+    return {**kept, "PYTHONPATH": path, **(extra or {})}
 
 
 class Kernel:
@@ -62,8 +63,9 @@ class Kernel:
     def tell(self, do: str, **order: Any) -> dict[str, Any]:
         """Has it do one thing, and returns its answer; empty where it died over it."""
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"do": do, **order}) + "\n")
-        self._process.stdin.flush()
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps({"do": do, **order}) + "\n")
+            self._process.stdin.flush()
         return self._answer()
 
     def _answer(self) -> dict[str, Any]:
@@ -88,15 +90,12 @@ class Kernel:
         return self.ended()
 
     def ended(self) -> int:
-        """Waits for its end and returns its exit status."""
-        status = self._process.wait()
+        """Lets it end, waits for that, and returns its exit status."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                try:
+                with suppress(BrokenPipeError):
                     pipe.close()
-                except BrokenPipeError:
-                    pass
-        return status
+        return self._process.wait()
 
 
 class Machine:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 from helpers.faults import ActsAfterCreate, WithoutExclusivity
+from helpers.processes import environment
 from helpers.strategies import damaged, json_values, meddled
 from holdfast.runtime.claims import Claim, claim_from_bytes, highest, make_claim, read_highest
 from holdfast.runtime.errors import FormatInvalid
@@ -22,7 +22,6 @@ from holdfast.runtime.stores.folder import FolderStore
 from hypothesis import given
 from hypothesis import strategies as st
 
-TESTS = Path(__file__).parents[1]
 PROCESS = ProcessId(123, 1_700_000_000.25)
 PLAIN = Claim(7, "aaaaaaaa", "boot/machine", PROCESS, 1_700_000_001.5)
 NAME = PLAIN.name.removeprefix("claims/")
@@ -62,13 +61,12 @@ def test_threads_that_claim_at_once_get_distinct_incarnations(tmp_path: Path, ki
 
 def test_processes_that_claim_at_once_get_distinct_incarnations(tmp_path: Path) -> None:
     go = tmp_path / "go"
-    environment = os.environ | {"PYTHONPATH": str(TESTS)}
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "helpers.claimant", str(tmp_path / "run"), str(go), f"{number:08x}"],
             stdout=subprocess.PIPE,
             text=True,
-            env=environment,
+            env=environment(),
         )
         for number in range(8)
     ]

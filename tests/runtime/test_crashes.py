@@ -83,7 +83,7 @@ def test_a_kernel_killed_at_this_step_leaves_the_newest_committed_snapshot(
     assert kernel.ended() == -signal.SIGKILL
     assert committed == passage - 1
     found = newest([Shelf("spool", Spool(kernel.spool)), here.shelf], set(), lambda error: None)
-    expected = passage if step in ("spool.manifest.written", "spool.committed") else passage - 1
+    expected = passage if step == "spool.committed" else passage - 1
     if expected == 0:
         assert found is None
     else:

@@ -86,10 +86,11 @@ def test_a_scheduled_snapshot_waits_and_an_interrupted_one_does_not(here: Machin
 
 def test_snapshots_are_persisted_at_the_schedules_pace(here: Machine) -> None:
     kernel = here.open(persist_seconds=0.05)
+    names = []
     for seed in (1, 2, 3):
-        name = submitted(kernel, seed)
-        eventually(lambda name=name: DaemonStatus.load(kernel.spool).written == name, "each of them")
-    assert stored(here.store, parse_stem(name)) == contents(3)
+        names.append(submitted(kernel, seed))
+        eventually(lambda: DaemonStatus.load(kernel.spool).written == names[-1], "each of them")
+    assert stored(here.store, parse_stem(names[-1])) == contents(3)
 
 
 def test_a_second_daemon_ends_at_once_and_leaves_the_first_alone(here: Machine) -> None:

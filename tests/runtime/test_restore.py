@@ -68,7 +68,7 @@ def test_a_higher_incarnation_is_newer_than_any_sequence(run: Run) -> None:
     assert run.restore() == (stem(1, incarnation=2), contents(9))
 
 
-FAULTS: dict[str, Callable[[Run], None]] = {
+FAULTS: dict[str, Callable[[Run], object]] = {
     "object truncated": lambda run: truncate(run.object(3)),
     "object truncated by one byte": lambda run: truncate(run.object(3), 0.9999),
     "object emptied": lambda run: truncate(run.object(3), 0),
@@ -88,7 +88,7 @@ FAULTS: dict[str, Callable[[Run], None]] = {
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
 def test_a_damaged_checkpoint_is_skipped_named_and_never_deleted(
-    run: Run, fault: Callable[[Run], None]
+    run: Run, fault: Callable[[Run], object]
 ) -> None:
     fault(run)
     before = tree(run.folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.faults import tree
@@ -34,6 +35,18 @@ JOURNAL = {
             "calls": [],
         }
     ]
+}
+SERVICE: dict[str, Any] = {
+    "session": "aaaaaaaa",
+    "incarnation": 1,
+    "pid": 1,
+    "started": 1.5,
+    "ended": False,
+    "run": "run",
+    "store": "file:///x",
+    "persist_seconds": 1.0,
+    "keep_last": 3,
+    "bytes_written": 5,
 }
 
 
@@ -123,7 +136,7 @@ def test_a_journal_nested_however_deep(spool: Spool, depth: int) -> None:
 
 
 @inside_one_folder
-@given(value=json_objects | st.deferred(lambda: meddled(SERVICE)), name=st.sampled_from(["session", "status"]))
+@given(value=json_objects | meddled(SERVICE), name=st.sampled_from(["session", "status"]))
 def test_the_small_files_of_session_and_daemon(tmp_path: Path, value: object, name: str) -> None:
     for file in (SESSION_NAME, "daemon.json"):
         (tmp_path / file).write_text(json.dumps(value), encoding="utf-8")
@@ -138,17 +151,3 @@ def test_impossible_numbers_in_the_small_files(tmp_path: Path, key: str, number:
         (tmp_path / file).write_text(json.dumps(SERVICE | {key: number}), encoding="utf-8")
     Service.load(tmp_path)
     DaemonStatus.load(tmp_path)
-
-
-SERVICE = {
-    "session": "aaaaaaaa",
-    "incarnation": 1,
-    "pid": 1,
-    "started": 1.5,
-    "ended": False,
-    "run": "run",
-    "store": "file:///x",
-    "persist_seconds": 1.0,
-    "keep_last": 3,
-    "bytes_written": 5,
-}

@@ -1,0 +1,230 @@
+"""What a training call does about its past: finds its slot, decides, reads the checkpoint."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from holdfast.hooks import capture, definition, random_state, variables
+from holdfast.hooks.data_position import ITERATOR, Source
+from holdfast.hooks.keras_state import Watched, WatchedCallbacks
+from holdfast.hooks.tracking import Tracker
+from holdfast.runtime import report
+from holdfast.runtime.errors import CheckpointDamaged, RestoreFailed
+from holdfast.runtime.journal import Decision, Slot, TrainingCall, decide, structure_difference
+from holdfast.runtime.restore import Checkpoint
+
+log = logging.getLogger("holdfast.hooks")
+
+
+@dataclass(slots=True)
+class Restored:
+    """A checkpoint read and verified, on its way into a model."""
+
+    checkpoint: Checkpoint
+    state: dict[str, Any]
+    variables: list[variables.NamedVariable]
+    tensors: dict[str, Any]
+    arrays: dict[str, np.ndarray[Any, Any]]
+    exact: bool
+    appending: list[Any] = field(default_factory=list)
+
+    @property
+    def position(self) -> dict[str, Any]:
+        """Phase, epoch, executions and the data's position."""
+        position: dict[str, Any] = self.state["position"]
+        return position
+
+    def assign(self, callbacks: WatchedCallbacks | None, data: Watched | None) -> None:
+        """Puts everything but the place in the data where it was; can be done again."""
+        capture.assign(self.variables, self.tensors)
+        if callbacks is not None:
+            callbacks.restore(self.state["callbacks"], self.arrays)
+        if self.exact:
+            self._assign_generators()
+            self.assign_data_object(data)
+
+    def assign_data_object(self, data: Watched | None) -> None:
+        """Puts the attributes of a data object, such as its shuffled order, where they were."""
+        if data is not None and self.state.get("data_object"):
+            data.restore(self.state["data_object"], self.arrays)
+
+    def _assign_generators(self) -> None:
+        saved, data = self.state["random"], self.position.get("data") or {}
+        random_state.restore_tensorflow(saved["tensorflow"])
+        # What was fast-forwarded has drawn its random numbers itself, and read ahead.
+        forwarded = data.get("kind") in ("generator", "dataset") and ITERATOR not in self.arrays
+        if not (data.get("live") and forwarded):
+            random_state.restore_host(saved["host"])
+
+
+class Past:
+    """The past of one training call.
+
+    Attributes:
+        decision: What to do about it.
+        restored: The checkpoint that takes, read and verified; None where nothing is to be restored.
+        definition: What the call trains.
+        replaced: Name of the slot whose place a changed experiment takes; empty for none.
+    """
+
+    def __init__(self, tracker: Tracker, model: Any, arguments: dict[str, Any], train: Source | None) -> None:
+        self.tracker, self.session, self.model = tracker, tracker.session, model
+        self.arguments, self.epochs, self.train = arguments, int(arguments["epochs"]), train
+        self.decision = Decision("train")
+        self.restored: Restored | None = None
+        self.definition: dict[str, Any] = {}
+        self.replaced = ""
+        self._same_object = bool(tracker.bound(model).slot)
+
+    def find(self) -> None:
+        """Decides, and reads what that takes; a damaged checkpoint is passed over."""
+        while True:
+            try:
+                self._decide()
+                return
+            except CheckpointDamaged as error:
+                self.session.reject(error)
+
+    def _decide(self) -> None:
+        bound, journal = self.tracker.bound(self.model), self.session.journal
+        self.restored, self.decision = None, Decision("train")
+        slot = self.tracker.slot_of(self.model)
+        if slot is None and any(not one.retired for one in journal.slots):
+            slot = self._match()
+        same_optimizer = bound.optimizer is not None and bound.optimizer is self.model.optimizer
+        known = bound.definition if same_optimizer else None
+        self.definition = definition.training_definition(self.model, self.arguments, known)
+        bound.optimizer, bound.definition = self.model.optimizer, self.definition["optimizer"]
+        if slot is None:
+            return
+        past = slot.call(bound.next_call)
+        self.decision = decide(
+            past,
+            self.definition,
+            self.epochs,
+            same_object=self._same_object,
+            continue_changed=self.tracker.take_continue(),
+        )
+        if past is not None and self.decision.action != "train":
+            self._follow(slot, past)
+
+    def _match(self) -> Slot | None:
+        """Builds the model, so that it can be told, and finds its slot."""
+        bound, journal = self.tracker.bound(self.model), self.session.journal
+        self._build()
+        lines = definition.structure(self.model)
+        slot = journal.match(definition.fingerprint(lines), bound.place, self.tracker.bound_slots())
+        if slot is not None:
+            self.tracker.bind(self.model, slot)
+            return slot
+        other = journal.at(bound.place)
+        if other is not None and other.calls:
+            changed = "; ".join(structure_difference(other.structure, lines)[:6])
+            report.say(
+                f"the model's structure changed, a fresh training begins ({changed}). The old one stays in "
+                "the store; to go back to it, restore the old code and run the cells again"
+            )
+        return None
+
+    def _build(self) -> None:
+        """Makes model, optimizer and metrics, without data and without a step."""
+        if self.train is None:
+            return
+        # Specs have the shapes and dtypes that are all it wants of a batch.
+        self.model._symbolic_build(data_batch=self.train.epochs._distributed_dataset.element_spec)
+
+    def _follow(self, slot: Slot, past: TrainingCall) -> None:
+        """Reads the checkpoint that the decision calls for."""
+        action, changes = self.decision.action, "; ".join(self.decision.changes)
+        if action == "new experiment":
+            slot.retired, self.replaced = True, slot.name
+            self.tracker.bound(self.model).slot = ""
+            report.say(
+                f"the finished training differs from this one ({changes}), so a new one begins. To go on with "
+                "its weights instead: %holdfast continue, then run the cells again"
+            )
+            return
+        done = past.status == "done"
+        checkpoint = self.session.checkpoint(past.milestone) if done and past.milestone else None
+        checkpoint = checkpoint or (None if done else self.session.newest_of(slot.name))
+        number = self.tracker.bound(self.model).next_call
+        if checkpoint is None or checkpoint.manifest.state.get("call") != number:
+            if done or slot.newest is not None:
+                report.say("no sound checkpoint of this training was found; it begins where the model stands")
+            self.decision = Decision("train")
+            return
+        self._build()
+        try:
+            self._read(checkpoint, exact=action != "resume changed")
+        except (RestoreFailed, KeyError, TypeError, ValueError) as error:
+            log.exception("restore of %s", checkpoint.stem)
+            self.restored, self.decision = None, Decision("train")
+            report.say(f"checkpoint {checkpoint.stem} does not fit this model ({error}); training begins anew")
+            return
+        self._announce(checkpoint, past, changes)
+
+    def _read(self, checkpoint: Checkpoint, *, exact: bool) -> None:
+        state = checkpoint.manifest.state
+        random_state.make_global_variables(set(state["random"]["globals"]))
+        wanted = variables.of_model(self.model)
+        if not exact:
+            wanted = self._fitting(wanted, checkpoint)
+        tensors = capture.fetch_variables(checkpoint, wanted)
+        arrays = capture.fetch_arrays(checkpoint, "callbacks/") | capture.fetch_arrays(checkpoint, "data/")
+        self.restored = Restored(checkpoint, state, wanted, tensors, arrays, exact)
+
+    def _fitting(
+        self, wanted: list[variables.NamedVariable], checkpoint: Checkpoint
+    ) -> list[variables.NamedVariable]:
+        """Under a new definition: the weights, and the optimizer's state as far as it is the same."""
+        specs = {record.spec.name: record.spec for record in checkpoint.manifest.tensors}
+        optimizer = [one for one in wanted if one.name.startswith("optimizer/")]
+        saved = sum(name.startswith("optimizer/") for name in specs)
+        same = len(optimizer) == saved and all(specs.get(one.name) == one.spec for one in optimizer)
+        changed = " ".join(self.decision.changes)
+        if "optimizer.class" in changed:
+            same = False
+        rate = getattr(self.model.optimizer, "_learning_rate", None)
+        keep_rate = id(getattr(rate, "_value", None)) if "learning_rate" in changed else None
+        return [
+            one
+            for one in wanted
+            if one.name.startswith("model/")
+            or (one.name.startswith("optimizer/") and same and id(one.variable) != keep_rate)
+        ]
+
+    def _announce(self, checkpoint: Checkpoint, past: TrainingCall, changes: str) -> None:
+        position = checkpoint.manifest.state["position"]
+        age = report.ago(time.time() - checkpoint.manifest.taken_at)
+        origin = f"{checkpoint.stem} from the {checkpoint.shelf.origin}, {age} old"
+        where = f"epoch {position['epoch'] + 1}/{self.epochs}"
+        if position["executions"]:
+            where += f", after {position['executions'] * per_execution(self.model)} batches"
+        match self.decision.action:
+            case "resume":
+                text = f"resuming at {where} ({origin}). To begin anew: %holdfast fresh"
+            case "resume changed":
+                text = (
+                    f"resuming the weights at epoch {position['epoch'] + 1}/{self.epochs} under a changed "
+                    f"definition ({changes}) ({origin}). To begin anew: %holdfast fresh"
+                )
+            case "train on":
+                text = (
+                    f"{past.completed} epochs are done; training the remaining {self.epochs - past.completed} "
+                    f"({origin}). To begin anew: %holdfast fresh"
+                )
+            case _:
+                text = (
+                    f"this training is done ({past.completed} epochs): its end is restored, no step is trained "
+                    f"({origin}). To train it again: %holdfast fresh"
+                )
+        report.say(text)
+
+
+def per_execution(model: Any) -> int:
+    """Steps that one execution of the training function runs."""
+    return int(getattr(model, "steps_per_execution", 1) or 1)

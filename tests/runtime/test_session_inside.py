@@ -1,0 +1,188 @@
+"""One session from inside its process: its schedule, its failures, its restores, its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.faults import flip_bit, full_disk, truncate
+from helpers.processes import eventually
+from helpers.snapshots import Contents, contents, read_back, snapshot
+from holdfast.runtime.errors import CheckpointDamaged, StoreUnusable
+from holdfast.runtime.manifest import Stem
+from holdfast.runtime.session import Session
+from holdfast.runtime.settings import Settings
+
+Opener = Callable[..., Session]
+
+
+@pytest.fixture
+def start(tmp_path: Path, said: list[str]) -> Iterator[Opener]:
+    """Opens sessions of one run; they are closed in the end."""
+    opened: list[Session] = []
+
+    def open_session(**changes: Any) -> Session:
+        settings: dict[str, Any] = {
+            "store": str(tmp_path / "store"),
+            "run": "run",
+            "spool": str(tmp_path / "local"),
+            "persist_seconds": 86_400.0,
+        }
+        opened.append(Session.open(Settings(**(settings | changes))))
+        return opened[-1]
+
+    yield open_session
+    for session in opened:
+        session.close()
+    assert said is not None
+
+
+def submit(session: Session, seed: int, **rest: Any) -> Stem:
+    name = session.next_stem()
+    assert session.submit(snapshot(contents(seed), **rest))
+    session.flush()
+    return name
+
+
+def restored(session: Session) -> tuple[Stem, Contents] | None:
+    """What a hook does at a slot's first use."""
+    while (found := session.newest_of("slot-0000")) is not None:
+        try:
+            return found.stem, read_back(found)
+        except CheckpointDamaged as error:
+            session.reject(error)
+    return None
+
+
+def test_a_snapshot_is_due_when_its_interval_has_passed_and_none_is_in_the_making(start: Opener) -> None:
+    session = start(snapshot_seconds=0.05)
+    eventually(session.due, "its being due")
+    submit(session, 1)
+    eventually(session.due, "its being due again")
+    session.close()
+    assert not session.due()
+    assert not start(snapshot_seconds=86_400.0).due()
+
+
+def test_a_closed_session_takes_no_snapshots_and_closes_again(start: Opener) -> None:
+    session = start()
+    session.close()
+    session.close()
+    assert not session.submit(snapshot(contents(1)))
+
+
+def test_waiting_without_a_snapshot_is_done_at_once_and_a_wait_may_run_out(
+    start: Opener, tmp_path: Path
+) -> None:
+    session = start()
+    assert session.wait(timeout=0.0, progress=False)
+    (tmp_path / "store" / "run" / "objects").write_bytes(b"no folder")
+    submit(session, 1)
+    assert not session.wait(timeout=0.3, progress=False)
+    (tmp_path / "store" / "run" / "objects").unlink()
+    assert session.wait(timeout=60, progress=False)
+
+
+def test_a_full_disk_is_said_once_and_the_snapshots_after_it_are_written(
+    start: Opener, said: list[str]
+) -> None:
+    session = start()
+    first = submit(session, 1)
+    with full_disk():
+        submit(session, 2)
+        submit(session, 3)
+    assert [line for line in said if "no room" in line and "Training goes on" in line] != []
+    assert sum("no room" in line for line in said) == 1
+    assert restored(session) == (first, contents(1))
+    last = submit(session, 4)
+    assert restored(session) == (last, contents(4))
+    with full_disk():
+        submit(session, 5)
+    assert sum("no room" in line for line in said) == 2
+
+
+def test_a_snapshot_that_raises_is_said_once_and_training_goes_on(start: Opener, said: list[str]) -> None:
+    session = start()
+    broken = snapshot(contents(1))
+    broken.sources[1].buffer = lambda: memoryview(bytes(1 // 0))
+    assert session.submit(broken)
+    session.flush()
+    assert sum("could not be written" in line for line in said) == 1
+    last = submit(session, 2)
+    assert restored(session) == (last, contents(2))
+
+
+def test_a_damaged_snapshot_gives_way_to_the_one_before(start: Opener, said: list[str]) -> None:
+    session = start()
+    names = [submit(session, seed) for seed in (1, 2)]
+    flip_bit(session.spool.objects / names[1].object_name())
+    assert restored(session) == (names[0], contents(1))
+    assert sum(str(names[1]) in line or "tensor-2" in line for line in said) == 1
+
+
+@pytest.mark.parametrize("damage", [flip_bit, truncate], ids=lambda damage: damage.__name__)
+def test_a_snapshot_damaged_in_the_spool_is_restored_from_the_store(
+    start: Opener, damage: Callable[[Path], None]
+) -> None:
+    session = start()
+    submit(session, 1)
+    name = submit(session, 2)
+    assert session.wait(timeout=60, progress=False)
+    damage(session.spool.objects / name.object_name())
+    assert restored(session) == (name, contents(2))
+
+
+def test_a_checkpoint_damaged_in_both_places_is_passed_over_for_good(start: Opener, said: list[str]) -> None:
+    session = start()
+    older = submit(session, 1, kind="milestone")
+    name = submit(session, 2)
+    assert session.wait(timeout=60, progress=False)
+    for folder in (session.spool.folder, session.store.folder):  # type: ignore[attr-defined]
+        truncate(folder / "objects" / name.object_name())
+    assert restored(session) == restored(session) == (older, contents(1))
+    assert sum(str(name) in line for line in said) <= 2
+    assert session.checkpoint(name) is None
+
+
+def test_a_store_that_fails_is_said_once_with_what_to_do_and_recovers_by_itself(
+    start: Opener, said: list[str], tmp_path: Path
+) -> None:
+    session = start(persist_seconds=0.05)
+    (tmp_path / "store" / "run" / "objects").write_bytes(b"no folder")
+    name = submit(session, 1)
+    eventually(lambda: any("do not reach the store" in line for line in said), "the line that says so")
+    (tmp_path / "store" / "run" / "objects").unlink()
+    eventually(lambda: session.status().confirmed == str(name), "the checkpoint")
+    assert session.status().error == ""
+    assert sum("do not reach the store" in line for line in said) == 1
+
+
+def test_a_store_that_cannot_be_written_stops_the_start_and_leaves_no_claim(
+    start: Opener, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StoreUnusable, match="file"):
+        start(store=str(tmp_path / "file"))
+
+
+def test_changed_settings_are_in_force_but_for_store_run_and_spool(start: Opener) -> None:
+    session = start()
+    session.change_settings(lambda one: Settings("elsewhere", "other", "nowhere", 7.0, 8.0, 9))
+    assert (session.settings.run, session.settings.snapshot_seconds, session.settings.keep_last) == (
+        "run",
+        7.0,
+        9,
+    )
+    assert session.settings.store.endswith("/store")
+
+
+def test_a_second_session_of_the_process_says_its_takeover_too(
+    start: Opener, said: list[str], tmp_path: Path
+) -> None:
+    for base in ("one", "two"):
+        older = start(spool=str(tmp_path / base))
+        start(spool=str(tmp_path / base))
+        assert not older.submit(snapshot(contents(1)))
+    assert sum("writes no more" in line for line in said) == 2
