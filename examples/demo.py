@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
 from demo_parts.compare import Comparison, compare
 from demo_parts.errors import CellFailed, DemoFailed
 from demo_parts.kernel import read_notebook
@@ -14,9 +18,6 @@ from demo_parts.layout import Layout
 from demo_parts.picture import draw
 from demo_parts.story import interrupted, interruptions, undisturbed
 from demo_parts.tables import comparisons_table, interruptions_table
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.text import Text
 
 NOTEBOOK: Final = Path(__file__).with_name("digits.ipynb")
 STAGES: Final = 4

@@ -157,7 +157,7 @@ class FitCall:
         position, data = restored.position, restored.position["data"]
         epochs = source.epochs
         tail = position["phase"] == "tail"
-        states = {
+        states: dict[str, bytes] = {
             name: restored.arrays[name].tobytes() for name in (ITERATOR, FRESH) if name in restored.arrays
         }
         source.prepare(data, states, lambda: restored.assign_data_object(self._data))

@@ -29,8 +29,8 @@ from holdfast.runtime.spool import KEEP_NEWEST, Spool, waiting_for_store
 from holdfast.runtime.status import DaemonStatus
 from holdfast.runtime.stores import open_store
 from holdfast.runtime.upload import Uploader
+from holdfast.runtime.watching import watch
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
-from watchdog.observers import Observer
 
 LOCK_NAME: Final = "daemon.lock"
 SESSION_NAME: Final = "session.json"
@@ -101,10 +101,7 @@ class Daemon:
 
     def serve(self) -> None:
         """Works until there is no kernel and nothing left to do."""
-        observer = Observer()
-        observer.name = "holdfast-watch"
-        observer.schedule(_Waker(self._wake), str(self.spool.folder), recursive=True)
-        observer.start()
+        observer = watch(self.spool.folder, _Waker(self._wake), "holdfast-watch", recursive=True)
         try:
             while self._turn():
                 self._wake.wait(POLL_SECONDS)

@@ -9,8 +9,8 @@ from holdfast.runtime import report
 from holdfast.runtime.errors import HoldfastError
 from holdfast.runtime.session import Session
 from holdfast.runtime.settings import Settings
+from holdfast.runtime.watching import watch
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
-from watchdog.observers import Observer
 
 
 class SettingsWatch(FileSystemEventHandler):
@@ -18,10 +18,7 @@ class SettingsWatch(FileSystemEventHandler):
 
     def __init__(self, path: Path, load: Callable[[], Settings], session: Session) -> None:
         self._path, self._load, self._session = path.absolute(), load, session
-        self._observer = Observer()
-        self._observer.name = "holdfast-settings"
-        self._observer.schedule(self, str(self._path.parent), recursive=False)
-        self._observer.start()
+        self._observer = watch(self._path.parent, self, "holdfast-settings", recursive=False)
 
     def stop(self) -> None:
         """Stops watching."""

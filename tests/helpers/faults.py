@@ -84,7 +84,7 @@ def full_disk(*, after_bytes: int = 0) -> Iterator[None]:
 def no_room_for_manifests() -> Iterator[None]:
     """A spool's disk on which an object fits, and then its manifest does not."""
 
-    def replace_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
+    def replace_atomically(path: Path, data: bytes, **how: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with pytest.MonkeyPatch.context() as patch:

@@ -121,8 +121,10 @@ def test_a_reader_sees_whole_snapshots_or_none_while_a_writer_recycles(spool: Sp
 
     reader = threading.Thread(target=read)
     reader.start()
-    for sequence in range(1, 80):
+    for sequence in range(1, 5000):
         spool.write("run", stem(sequence), snapshot(contents(sequence, nbytes=50_000)))
+        if sequence >= 80 and len(seen) >= 3:
+            break
     done.set()
     reader.join()
     assert not torn

@@ -1,0 +1,123 @@
+"""A real Jupyter kernel: cells rerun, a training interrupted, the bootstrap cell run again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_client.manager import KernelManager
+
+GIVE_UP_SECONDS = 300
+
+BOOTSTRAP = "import colab_bootstrap; handle = colab_bootstrap.start()"
+
+MODEL = """
+import keras, numpy as np, time
+keras.utils.set_random_seed(1)
+x = np.random.rand(64, 5).astype("float32"); y = (x.sum(1) > 2.5).astype("int32")
+model = keras.Sequential([keras.layers.Dense(6, activation="relu"), keras.layers.Dropout(0.3), keras.layers.Dense(2)])
+model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+
+class Pace(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        print("step", int(self.model.optimizer.iterations.numpy()), flush=True)
+        time.sleep(pace)
+"""
+
+FIT = """
+history = model.fit(x, y, epochs=3, batch_size=8, verbose=0, callbacks=[Pace()])
+"""
+
+BITS = """
+import xxhash
+print("bits", xxhash.xxh3_64_hexdigest(b"".join(v.numpy().tobytes() for v in model.variables + model.optimizer.variables)),
+      history.history["loss"])
+"""
+
+
+class Kernel:
+    """A kernel and its client: runs cells, and gives what they print."""
+
+    def __init__(self, manager: KernelManager) -> None:
+        self.manager = manager
+        self.client = manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=GIVE_UP_SECONDS)
+
+    def run(self, cell: str, watch: Callable[[str], None] = lambda line: None) -> str:
+        """Runs a cell to its end; its output, tracebacks included."""
+        request = self.client.execute(cell)
+        printed = ""
+        while True:
+            message = self.client.get_iopub_msg(timeout=GIVE_UP_SECONDS)
+            if message["parent_header"].get("msg_id") != request:
+                continue
+            content: dict[str, Any] = message["content"]
+            match message["msg_type"]:
+                case "stream":
+                    printed += content["text"]
+                    watch(printed)
+                case "error":
+                    printed += content["ename"]
+                case "status" if content["execution_state"] == "idle":
+                    self.client.get_shell_msg(timeout=GIVE_UP_SECONDS)
+                    return printed
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Iterator[Kernel]:
+    """A kernel in an empty folder."""
+    environment = {**os.environ, "HOLDFAST_SPOOL": str(tmp_path / "spool"), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    manager = KernelManager()
+    manager.start_kernel(cwd=str(tmp_path), env=environment)
+    made = Kernel(manager)
+    yield made
+    made.client.stop_channels()
+    manager.shutdown_kernel()
+    with contextlib.suppress(RuntimeError):
+        manager.cleanup_resources()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")  # jupyter_client's own
+def test_interrupted_and_rerun_in_a_live_kernel_it_goes_on_with_nothing_lost(kernel: Kernel) -> None:
+    kernel.run("pace = 0")
+    kernel.run(MODEL)
+    kernel.run(FIT)
+    expected = kernel.run(BITS)
+    assert expected.startswith("bits")
+
+    assert "first run" in kernel.run(BOOTSTRAP)
+    assert "rerun" in kernel.run(BOOTSTRAP)
+    kernel.run("pace = 0.1")
+    kernel.run(MODEL)
+
+    interrupted = []
+
+    def interrupt(printed: str) -> None:
+        if "step 11" in printed and not interrupted:
+            interrupted.append(True)
+            kernel.manager.interrupt_kernel()
+
+    printed = kernel.run(FIT, interrupt)
+    assert printed.endswith("KeyboardInterrupt")
+    last = int(printed.rsplit("step ", 1)[1].split()[0])
+
+    kernel.run("pace = 0")
+    kernel.run(MODEL)  # a new model from random weights, as after "Run all"
+    printed = kernel.run(FIT)
+    assert "resuming at epoch 2/3" in printed
+    assert f"step {last + 1}\n" in printed
+    assert f"step {last}\n" not in printed
+    assert kernel.run(BITS) == expected
+
+    kernel.run(MODEL)
+    assert "no step is trained" in (printed := kernel.run(FIT))
+    assert "step" not in printed.replace("no step", "")
+    assert kernel.run(BITS) == expected
+    status = kernel.run("handle.wait(); get_ipython().run_line_magic('holdfast', 'status')")
+    assert "confirmed" in status
+    assert "none yet" not in status
