@@ -43,8 +43,9 @@ check: $(TYPES)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	MYPYPATH=$(TYPES) $(BIN)/mypy --explicit-package-bases -p holdfast.runtime -p holdfast.hooks -m colab_bootstrap
-	MYPYPATH=$(TYPES) $(BIN)/mypy tests benchmarks examples
-	PYTHONPATH=$(TYPES) $(BIN)/lint-imports
+	MYPYPATH=$(TYPES):tests:tests/exactness:examples:benchmarks \
+		$(BIN)/mypy --explicit-package-bases tests benchmarks examples
+	PYTHONPATH=$(TYPES) $(BIN)/lint-imports --config setup.cfg
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

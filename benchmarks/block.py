@@ -11,12 +11,12 @@ from typing import cast
 
 import keras
 import psutil
+
+import colab_bootstrap
 from measure import Clock, Meter
 from peers import NEVER, daemon_of, make_variants
 from plan import Block, Regime, Sample
 from subject import limit_cores, make_data, make_model
-
-import colab_bootstrap
 
 
 def main(block: Block) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import keras
 import psutil
+
 from peers import Variant
 from plan import HOLDFAST, Sample
 

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 import keras
 import psutil
 import tensorflow as tf
+
 from colab_bootstrap import Handle
 from holdfast.runtime.manifest import parse_stem
 from plan import HOLDFAST, NONE, UPLOADED

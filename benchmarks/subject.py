@@ -10,6 +10,7 @@ from typing import Any, Final
 import keras
 import numpy as np
 import tensorflow as tf
+
 from plan import Regime
 
 LAYERS: Final = 6

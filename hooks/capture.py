@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
 from holdfast.hooks.plain import flat_bytes
 from holdfast.hooks.variables import NamedVariable, tensor_spec
 from holdfast.runtime.crashpoints import reach

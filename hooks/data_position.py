@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import numpy as np
+
 from holdfast.hooks import random_state
 from holdfast.runtime import report
 

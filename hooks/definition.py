@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 import xxhash
+
 from holdfast.hooks.plain import flat_bytes
 from holdfast.runtime.journal import Definition
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+
 from holdfast.hooks import plain
 
 log = logging.getLogger("holdfast.hooks")

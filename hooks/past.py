@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
 from holdfast.hooks import capture, definition, random_state, variables
 from holdfast.hooks.data_position import ITERATOR, Source
 from holdfast.hooks.keras_state import Watched, WatchedCallbacks

@@ -6,6 +6,7 @@ import random
 from typing import Any
 
 import numpy as np
+
 from holdfast.hooks import plain
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+
 from holdfast.hooks import random_state
 from holdfast.runtime.objects import TensorSpec
 

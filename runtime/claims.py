@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import fastjsonschema
+
 from holdfast.runtime.errors import ClaimLost, FormatInvalid, ObjectExists, ObjectNotFound
 from holdfast.runtime.jsontext import to_json
 from holdfast.runtime.machine import ProcessId

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Final
 
 import psutil
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+
 from holdfast.runtime.crashpoints import reach
 from holdfast.runtime.errors import CheckpointDamaged, ClaimLost, FormatInvalid, HoldfastError, ObjectNotFound
 from holdfast.runtime.files import read_json
@@ -30,7 +32,6 @@ from holdfast.runtime.status import DaemonStatus
 from holdfast.runtime.stores import open_store
 from holdfast.runtime.upload import Uploader
 from holdfast.runtime.watching import watch
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
 
 LOCK_NAME: Final = "daemon.lock"
 SESSION_NAME: Final = "session.json"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 import fastjsonschema
+
 from holdfast.runtime.errors import FormatInvalid
 from holdfast.runtime.jsontext import to_json
 from holdfast.runtime.objects import DTYPE_BYTES, TensorSpec

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeVar
 
 import xxhash
+
 from holdfast.runtime.crashpoints import reach
 from holdfast.runtime.errors import (
     CheckpointDamaged,

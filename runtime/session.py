@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from tqdm import tqdm
+
 from holdfast.runtime import claims, report, schedule
 from holdfast.runtime.claims import Claim
 from holdfast.runtime.crashpoints import reach
@@ -37,7 +39,6 @@ from holdfast.runtime.startup import Evidence, Situation, situation
 from holdfast.runtime.status import DaemonStatus
 from holdfast.runtime.stores import Store, normalise, open_store
 from holdfast.runtime.writer import Writer
-from tqdm import tqdm
 
 MONITOR_SECONDS: Final = 1.0
 """How often the session looks after its daemon."""

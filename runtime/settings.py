@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+
 from holdfast.runtime.errors import SettingsInvalid
 
 FILE_NAME: Final = "holdfast.yaml"

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+
 from holdfast.runtime import report
 from holdfast.runtime.errors import HoldfastError
 from holdfast.runtime.session import Session
 from holdfast.runtime.settings import Settings
 from holdfast.runtime.watching import watch
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
 
 
 class SettingsWatch(FileSystemEventHandler):

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import xxhash
+
 from holdfast.runtime.crashpoints import reach
 from holdfast.runtime.errors import FormatInvalid, ObjectNotFound, SpoolFull
 from holdfast.runtime.files import TEMPORARY_SUFFIX, move, replace_atomically, write_at

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 import xxhash
+
 from holdfast.runtime import claims
 from holdfast.runtime.crashpoints import Step, reach
 from holdfast.runtime.errors import (

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
-from holdfast.runtime import report
 from hypothesis import HealthCheck, settings
+
+from holdfast.runtime import report
 
 MARK = "HOLDFAST_TEST_MARK"
 """Environment variable by which daemons that these tests started are told from all others."""

@@ -50,8 +50,9 @@ def test_killed_twice_the_notebook_ends_with_the_same_bits(tmp_path: Path) -> No
 def test_a_failing_cell_is_shown_with_its_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import demo
     import typer
+
+    import demo
 
     notebook = tmp_path / "failing.ipynb"
     cell = {"cell_type": "code", "id": "broken", "source": "hopeless = {}['no such key']", "metadata": {}}

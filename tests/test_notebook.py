@@ -95,7 +95,7 @@ def test_interrupted_and_rerun_in_a_live_kernel_it_goes_on_with_nothing_lost(ker
     kernel.run("pace = 0.1")
     kernel.run(MODEL)
 
-    interrupted = []
+    interrupted: list[bool] = []
 
     def interrupt(printed: str) -> None:
         if "step 11" in printed and not interrupted:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from helpers.killed_training import Training
 
 SEED = time.time_ns() % 1_000_000

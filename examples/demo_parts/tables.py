@@ -21,8 +21,8 @@ def interruptions_table(interruptions: Sequence[Interruption], plain_seconds: fl
         plain_seconds: What the undisturbed training took from ``fit`` to its first step.
     """
     caption = (
-        "Restore: start(), and from fit() to the end of its first step; "
-        f"an undisturbed fit() took {plain_seconds:.1f} s to it"
+        "Restore: start(), then fit() to the end of its first step; "
+        f"undisturbed, fit() took {plain_seconds:.1f} s"
     )
     table = Table(
         title="Interruptions", box=box.SIMPLE_HEAD, caption=caption, title_style="bold", pad_edge=False

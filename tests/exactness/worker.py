@@ -10,9 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 import xxhash
-from cases import CASES, Program
 
 import colab_bootstrap
+from cases import CASES, Program
 
 SEED = 11
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
 from holdfast.runtime import spool as spool_module
 from holdfast.runtime.errors import StoreUnavailable
 from holdfast.runtime.stores.base import Capabilities

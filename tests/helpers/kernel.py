@@ -11,11 +11,10 @@ import os
 import sys
 from typing import Any
 
+from helpers.snapshots import contents, snapshot
 from holdfast.runtime.errors import HoldfastError
 from holdfast.runtime.session import Session
 from holdfast.runtime.settings import Settings
-
-from helpers.snapshots import contents, snapshot
 
 
 def found(session: Session) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import psutil
+
 from holdfast.runtime.machine import ProcessId
 from holdfast.runtime.restore import Shelf
 from holdfast.runtime.status import DaemonStatus

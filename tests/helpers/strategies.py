@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from hypothesis import strategies as st
+
 from holdfast.runtime.manifest import Kind, Manifest, Stem, TensorRecord
 from holdfast.runtime.objects import DTYPE_BYTES, TensorSpec
-from hypothesis import strategies as st
 
 sessions = st.text("0123456789abcdef", min_size=8, max_size=8)
 stems = st.builds(Stem, st.integers(0, 99_999_999), st.integers(0, 10**12 - 1), sessions)

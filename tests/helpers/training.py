@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+
 from holdfast.hooks.handle import Handle
 
 Start = Callable[..., Handle]

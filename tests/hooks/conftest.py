@@ -9,11 +9,11 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+
+import colab_bootstrap
 from helpers.training import Start
 from holdfast.hooks.handle import Handle
 from holdfast.runtime import report
-
-import colab_bootstrap
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ from typing import Any
 
 import keras
 import pytest
-from helpers.training import Start
-from holdfast.runtime.errors import SettingsInvalid, StoreUnusable
 from keras.src.backend.tensorflow.trainer import TensorFlowTrainer, TFEpochIterator
 from keras.src.callbacks.callback_list import CallbackList
 from keras.src.trainers.epoch_iterator import EpochIterator
 
 import colab_bootstrap
+from helpers.training import Start
+from holdfast.runtime.errors import SettingsInvalid, StoreUnusable
 
 OWNERS = (TensorFlowTrainer, TFEpochIterator, EpochIterator, CallbackList)
 

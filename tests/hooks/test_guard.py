@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from helpers.training import At, Start, bits
 from holdfast.hooks.training_call import FitCall
 

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import pytest
 import tensorflow as tf
+
 from helpers.training import At, Model, Start, bits
 
 

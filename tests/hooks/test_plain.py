@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from holdfast.hooks import plain
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+from holdfast.hooks import plain
 
 scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text())
 keys = st.one_of(st.text(), st.integers(), st.tuples(st.integers(), st.text()))

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from helpers.training import At, Start
 
 SAMPLES = 48

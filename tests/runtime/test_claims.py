@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from helpers.faults import ActsAfterCreate, WithoutExclusivity
 from helpers.processes import environment
 from helpers.strategies import damaged, json_values, meddled
@@ -19,8 +22,6 @@ from holdfast.runtime.errors import FormatInvalid
 from holdfast.runtime.jsontext import to_json
 from holdfast.runtime.machine import ProcessId
 from holdfast.runtime.stores.folder import FolderStore
-from hypothesis import given
-from hypothesis import strategies as st
 
 PROCESS = ProcessId(123, 1_700_000_000.25)
 PLAIN = Claim(7, "aaaaaaaa", "boot/machine", PROCESS, 1_700_000_001.5)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from helpers.processes import environment
 from helpers.snapshots import contents, snapshot, stem
 from holdfast.runtime.files import replace_atomically

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from helpers.processes import Machine, eventually, machine
 from helpers.snapshots import contents, read_back, stored
 from holdfast.runtime.crashpoints import STEPS

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from helpers.faults import flip_bit
 from helpers.processes import Kernel, Machine, daemon_process, environment, eventually, machine
 from helpers.snapshots import contents, snapshot, stem, stored

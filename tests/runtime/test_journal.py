@@ -6,6 +6,9 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from helpers.snapshots import stem
 from helpers.strategies import finite_json_objects, json_objects, meddled, stems
 from holdfast.runtime.errors import FormatInvalid
@@ -22,8 +25,6 @@ from holdfast.runtime.journal import (
     journal_from_dict,
     structure_difference,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 places = st.builds(Place, st.sampled_from(["cell-a", "cell-b"]), st.integers(0, 2))
 calls = st.builds(

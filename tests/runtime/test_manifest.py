@@ -6,6 +6,9 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
 from helpers.snapshots import stem
 from helpers.strategies import damaged, json_values, manifests, meddled, stems
 from holdfast.runtime.errors import FormatInvalid
@@ -18,8 +21,6 @@ from holdfast.runtime.manifest import (
     parse_stem,
 )
 from holdfast.runtime.objects import TensorSpec
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 RECORDS = tuple(
     TensorRecord(TensorSpec(name, "F32", (2, 3)), stem(1).object_name(), 8 + 24 * number, f"{number:032x}")

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 import safetensors
+from hypothesis import given
+from hypothesis import strategies as st
+
 from helpers.strategies import damaged, hostile_numbers, json_values, spec_lists
 from holdfast.runtime.errors import FormatInvalid
 from holdfast.runtime.objects import DTYPE_BYTES, TensorSpec, decode_header, encode_header
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def whole(specs: list[TensorSpec]) -> bytes:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from helpers.faults import flip_bit, tree, truncate
 from helpers.snapshots import Contents, contents, read_back, snapshot, stem, uploaded
 from holdfast.runtime.errors import CheckpointDamaged, HoldfastError

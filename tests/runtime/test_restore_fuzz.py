@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from helpers.faults import tree
 from helpers.snapshots import contents, read_back, snapshot, stem
 from helpers.strategies import damaged, json_objects, meddled
@@ -18,8 +21,6 @@ from holdfast.runtime.spool import Spool, waiting_for_store
 from holdfast.runtime.status import DaemonStatus
 from holdfast.runtime.stores import FolderStore
 from holdfast.runtime.upload import Uploader
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 inside_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 JOURNAL = {

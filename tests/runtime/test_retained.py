@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from helpers.faults import tree, truncate
 from helpers.snapshots import contents, stem, stored, uploaded
 from holdfast.runtime.journal import Journal, Place

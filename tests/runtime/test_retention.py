@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from helpers.snapshots import stem
 from helpers.strategies import few_stems, kinds, slot_names
 from holdfast.runtime.manifest import Stem
 from holdfast.runtime.retention import Deletions, Stored, choose_deletions
-from hypothesis import given
-from hypothesis import strategies as st
 
 object_names = st.builds(Stem.object_name, few_stems, st.integers(0, 1))
 checkpoints = st.lists(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from helpers.snapshots import stem
 from helpers.strategies import few_stems, kinds, slot_names
 from holdfast.runtime.schedule import NEARLY_DUE, Waiting, next_to_persist, snapshot_due, superseded
-from hypothesis import given
-from hypothesis import strategies as st
 
 waiting_lists = st.lists(
     st.builds(Waiting, few_stems, kinds, st.lists(slot_names, min_size=1, unique=True).map(tuple)),

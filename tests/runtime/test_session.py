@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from helpers.processes import Kernel, Machine, daemon_process, eventually, machine
 from helpers.snapshots import contents, stored
 from holdfast.runtime.errors import SettingsInvalid

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from helpers.faults import flip_bit, full_disk, truncate
 from helpers.processes import eventually
 from helpers.snapshots import Contents, contents, read_back, snapshot

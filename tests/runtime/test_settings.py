@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from holdfast.runtime.errors import SettingsInvalid
-from holdfast.runtime.settings import FILE_NAME, KEYS, Settings, from_environment, from_file, load
 from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+
+from holdfast.runtime.errors import SettingsInvalid
+from holdfast.runtime.settings import FILE_NAME, KEYS, Settings, from_environment, from_file, load
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from helpers.processes import eventually
 from holdfast.runtime.files import replace_atomically
 from holdfast.runtime.session import Session

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from helpers.faults import flip_bit, tree
 from helpers.snapshots import contents, snapshot, spooled, stem
 from holdfast.runtime.errors import CheckpointDamaged, FormatInvalid, ObjectNotFound

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from helpers.faults import full_disk, no_room_for_manifests
 from helpers.snapshots import contents, snapshot, spooled, stem
 from holdfast.runtime.errors import SpoolFull

@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import get_args
 
 import pytest
+
 from holdfast.runtime.startup import Evidence, Situation, situation
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from helpers.faults import ActsAfterCreate, RefusesManifests, flip_bit, tree, truncate
 from helpers.snapshots import contents, snapshot, stem, stored, uploaded
 from holdfast.runtime.claims import make_claim

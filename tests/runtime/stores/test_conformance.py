@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+
 from helpers.faults import tree
 from helpers.strategies import hostile_names
 from holdfast.runtime.errors import (
@@ -19,7 +21,6 @@ from holdfast.runtime.errors import (
 )
 from holdfast.runtime.spool import Spool
 from holdfast.runtime.stores import FolderStore, Store
-from hypothesis import HealthCheck, given, settings
 
 MAKERS: list[Callable[[Path], Store]] = [FolderStore, Spool]
 

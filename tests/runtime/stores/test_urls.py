@@ -6,10 +6,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from holdfast.runtime.errors import HoldfastError, StoreUnusable
-from holdfast.runtime.stores import ALLOWED, normalise, open_store
 from hypothesis import example, given
 from hypothesis import strategies as st
+
+from holdfast.runtime.errors import HoldfastError, StoreUnusable
+from holdfast.runtime.stores import ALLOWED, normalise, open_store
 
 
 @given(
