@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,14 +13,10 @@ import keras
 import psutil
 
 from peers import Variant
-from plan import HOLDFAST, Sample
+from plan import Sample, turns
 
-WARM_STEPS: Final = 5
-WARM_ROUNDS: Final = 2
-SPOOL_FILLED: Final = 4
-"""Snapshots after which Holdfast writes over old files of the spool, as it does from then on."""
-
-QUIET_STEPS: Final = 4
+WARM_STEPS: Final = 3
+QUIET_STEPS: Final = 2
 QUIET_SECONDS: Final = 0.4
 """Steps before each checkpoint that tell how long a step takes: at least so many, and so long."""
 
@@ -66,7 +62,7 @@ class Clock(keras.callbacks.Callback):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         self._variants, self._meter, self._done = variants, meter, done
-        self._turns = turns(list(variants), rounds)
+        self._turns = turns(rounds)
         self._began = self._ended = 0.0
         self._times: list[float] = []
         self._gaps: list[float] = []
@@ -141,12 +137,3 @@ class Clock(keras.callbacks.Callback):  # type: ignore[misc]
     def _forget(self) -> None:
         self._times.clear()
         self._gaps.clear()
-
-
-def turns(names: Sequence[str], rounds: int) -> list[tuple[int, str]]:
-    """Round and variant of every turn, the order rotated so that nobody always follows the same one."""
-    plan = [(-WARM_ROUNDS - 1, HOLDFAST)] * SPOOL_FILLED
-    for number in range(-WARM_ROUNDS, rounds):
-        shift = number % len(names)
-        plan += [(number, name) for name in (*names[shift:], *names[:shift])]
-    return plan

@@ -45,7 +45,7 @@ class Block:
 FULL: Final = tuple(
     Block(regime, megabytes, rounds)
     for regime in REGIMES
-    for megabytes, rounds in ((30, 9), (300, 7), (800, 5))
+    for megabytes, rounds in ((30, 9), (300, 7), (800, 4))
 )
 QUICK: Final = tuple(
     Block(regime, megabytes, rounds) for regime in REGIMES for megabytes, rounds in ((30, 5), (100, 4))
@@ -91,3 +91,17 @@ class Sample:
         for name in ("quiet", "following"):
             known[name] = tuple(known[name])
         return cls(**known)
+
+
+WARM_ROUNDS: Final = 1
+SPOOL_FILLED: Final = 3
+"""Snapshots after which Holdfast writes over old files of the spool, as it does from then on."""
+
+
+def turns(rounds: int) -> list[tuple[int, str]]:
+    """Round and variant of every turn, the order rotated so that nobody always follows the same one."""
+    plan = [(-WARM_ROUNDS - 1, HOLDFAST)] * SPOOL_FILLED
+    for number in range(-WARM_ROUNDS, rounds):
+        shift = number % len(VARIANTS)
+        plan += [(number, name) for name in (*VARIANTS[shift:], *VARIANTS[:shift])]
+    return plan

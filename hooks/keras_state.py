@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from holdfast.hooks import plain
+from holdfast.runtime import report
 
 log = logging.getLogger("holdfast.hooks")
 
@@ -65,9 +66,16 @@ class Watched:
         for name, value in self._attributes():
             if name in self._let_be:
                 continue
-            with contextlib.suppress(plain.NotPlain):
+            try:
                 if name not in self._first or plain.digest(value) != self._first[name]:
                     changed[name] = plain.encode(value, arrays)
+            except plain.TooLarge as error:
+                report.say_once(
+                    f"too large {self.kind}.{name}",
+                    f"{self.kind}.{name} is too large to be kept ({error}); a resume begins it anew",
+                )
+            except plain.NotPlain:
+                continue
         found: dict[str, Any] = {"class": self.kind, "attributes": changed}
         if self.kind == "CSVLogger":
             found["file"] = _read_small(Path(self.thing.filename))

@@ -16,6 +16,9 @@ TAG: Final = "__holdfast__"
 
 MAX_DEPTH: Final = 20
 
+MAX_ITEMS: Final = 200_000
+"""Items of one container; more would hold the training up for over 0.1 s at each snapshot."""
+
 _COMPARISONS: Final = {"keras.ops": ("less", "greater"), "numpy": ("less", "greater")}
 """The functions that Keras' callbacks choose in their first epoch, to compare with; no others have
 a plain form."""
@@ -30,6 +33,10 @@ def flat_bytes(array: np.ndarray[Any, Any]) -> memoryview:
 
 class NotPlain(Exception):
     """A value that has no plain form: an open file, a function, an object of some class."""
+
+
+class TooLarge(NotPlain):
+    """A value with more items than can be written out at each snapshot."""
 
 
 class Arrays(dict[str, "np.ndarray[Any, Any]"]):
@@ -80,6 +87,8 @@ _GENERATORS: Final[dict[type, Callable[[Any], Any]]] = {
 
 
 def _encode_container(value: Any, arrays: Arrays, depth: int) -> Any:
+    if len(value) > MAX_ITEMS:
+        raise TooLarge(f"{len(value)} items")
     if type(value) is list:
         return [encode(item, arrays, depth) for item in value]
     items: list[Any]

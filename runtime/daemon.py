@@ -27,7 +27,7 @@ from holdfast.runtime.files import read_json
 from holdfast.runtime.machine import ProcessId
 from holdfast.runtime.manifest import Stem
 from holdfast.runtime.schedule import Waiting, next_to_persist, superseded
-from holdfast.runtime.spool import KEEP_NEWEST, Spool, waiting_for_store
+from holdfast.runtime.spool import KEEP_NEWEST, Spool
 from holdfast.runtime.status import DaemonStatus
 from holdfast.runtime.stores import open_store
 from holdfast.runtime.upload import Uploader
@@ -178,7 +178,8 @@ class Daemon:
         return self._uploader
 
     def _waiting(self, uploader: Uploader) -> list[Waiting]:
-        found = waiting_for_store(self.spool, [*uploader.known, *self._unusable])
+        done = uploader.known.keys() | self._unusable
+        found = [one for one in self.spool.waiting() if one.stem not in done]
         newest = max(uploader.known, default=None)
         stale = set() if newest is None else {one.stem for one in found if one.stem < newest}
         # A scheduled snapshot older than what the store has of its slot brings nothing.

@@ -12,7 +12,7 @@ import errno
 import fcntl
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,6 +79,7 @@ class Spool(FolderStore):
         super().__init__(folder)
         self.objects = folder / "objects"
         self.manifests = folder / "manifests"
+        self._seen: dict[Stem, Waiting] = {}
 
     def make_folders(self) -> None:
         """Creates the folders, readable by this user alone, and clears what a dead writer left."""
@@ -209,13 +210,20 @@ class Spool(FolderStore):
         self._take(stem, None)
 
     def _superseded(self, keep_newest: int) -> list[Stem]:
+        waiting = self.waiting()
+        newest = {one.stem for one in waiting[-keep_newest:]}
+        return sorted(superseded(waiting) - newest)
+
+    def waiting(self) -> list[Waiting]:
+        """The committed snapshots with what decides about them, oldest first; damaged ones are left out."""
         stems = self.stems()
-        waiting = []
+        self._seen = {stem: self._seen[stem] for stem in stems if stem in self._seen}
         for stem in stems:
-            with suppress(ObjectNotFound, FormatInvalid):
-                manifest = self.manifest(stem)
-                waiting.append(Waiting(stem, manifest.kind, manifest.slots))
-        return sorted(superseded(waiting) - set(stems[-keep_newest:]))
+            if stem not in self._seen:  # immutable, so read once
+                with suppress(ObjectNotFound, FormatInvalid):
+                    manifest = self.manifest(stem)
+                    self._seen[stem] = Waiting(stem, manifest.kind, manifest.slots)
+        return [self._seen[stem] for stem in stems if stem in self._seen]
 
     def _take(self, stem: Stem, target: Path | None) -> bool:
         """Moves a snapshot's object to ``target``, or deletes it; its manifest goes first."""
@@ -266,14 +274,3 @@ def _opened(path: Path, flags: int, lock: int) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def waiting_for_store(spool: Spool, stored: Sequence[Stem]) -> list[Waiting]:
-    """The committed snapshots that are not among ``stored``."""
-    found = []
-    for stem in spool.stems():
-        if stem not in stored:
-            with suppress(ObjectNotFound, FormatInvalid):
-                manifest = spool.manifest(stem)
-                found.append(Waiting(stem, manifest.kind, manifest.slots))
-    return found

@@ -19,7 +19,8 @@ MODEL = """
 import keras, numpy as np, time
 keras.utils.set_random_seed(1)
 x = np.random.rand(64, 5).astype("float32"); y = (x.sum(1) > 2.5).astype("int32")
-model = keras.Sequential([keras.layers.Dense(6, activation="relu"), keras.layers.Dropout(0.3), keras.layers.Dense(2)])
+layers = [keras.layers.Dense(6, activation="relu"), keras.layers.Dropout(0.3), keras.layers.Dense(2)]
+model = keras.Sequential(layers)
 model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
 
 class Pace(keras.callbacks.Callback):
@@ -34,8 +35,8 @@ history = model.fit(x, y, epochs=3, batch_size=8, verbose=0, callbacks=[Pace()])
 
 BITS = """
 import xxhash
-print("bits", xxhash.xxh3_64_hexdigest(b"".join(v.numpy().tobytes() for v in model.variables + model.optimizer.variables)),
-      history.history["loss"])
+state = b"".join(v.numpy().tobytes() for v in model.variables + model.optimizer.variables)
+print("bits", xxhash.xxh3_64_hexdigest(state), history.history["loss"])
 """
 
 
@@ -115,7 +116,8 @@ def test_interrupted_and_rerun_in_a_live_kernel_it_goes_on_with_nothing_lost(ker
     assert kernel.run(BITS) == expected
 
     kernel.run(MODEL)
-    assert "no step is trained" in (printed := kernel.run(FIT))
+    printed = kernel.run(FIT)
+    assert "no step is trained" in printed
     assert "step" not in printed.replace("no step", "")
     assert kernel.run(BITS) == expected
     status = kernel.run("handle.wait(); get_ipython().run_line_magic('holdfast', 'status')")

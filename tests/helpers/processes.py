@@ -35,9 +35,11 @@ def eventually(holds: Callable[[], Any], what: str) -> None:
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a test's process: it can import the helpers, and crashes only when told to."""
-    path = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
+    extra = dict(extra or {})
+    first, last = extra.pop("PYTHONPATH", None), os.environ.get("PYTHONPATH")
+    path = os.pathsep.join(filter(None, [first, str(TESTS), last]))
     kept = {key: value for key, value in os.environ.items() if key != "HOLDFAST_CRASH_AT"}
-    return {**kept, "PYTHONPATH": path, **(extra or {})}
+    return {**kept, "PYTHONPATH": path, **extra}
 
 
 class Kernel:

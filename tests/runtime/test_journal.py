@@ -112,6 +112,16 @@ def test_a_slot_is_matched_by_place_then_cell_then_age(
     assert journal.match(fingerprint, place, bound) is (None if best is None else journal.slots[best[1]])
 
 
+def test_a_retired_slot_is_matched_by_nothing() -> None:
+    journal = Journal()
+    place = Place("cell", 0)
+    journal.add("fp", (), place).retired = True
+    assert journal.match("fp", place, ()) is None
+    assert journal.at(place) is None
+    fresh = journal.add("fp", (), place)
+    assert journal.match("fp", place, ()) is fresh
+
+
 @given(journals())
 def test_new_slots_have_new_names(journal: Journal) -> None:
     journal.add("fp", (), Place("cell", 0))

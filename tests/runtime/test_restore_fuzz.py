@@ -17,7 +17,7 @@ from helpers.strategies import damaged, json_objects, meddled
 from holdfast.runtime.daemon import SESSION_NAME, Service
 from holdfast.runtime.errors import HoldfastError
 from holdfast.runtime.restore import Shelf, newest
-from holdfast.runtime.spool import Spool, waiting_for_store
+from holdfast.runtime.spool import Spool
 from holdfast.runtime.status import DaemonStatus
 from holdfast.runtime.stores import FolderStore
 from holdfast.runtime.upload import Uploader
@@ -88,7 +88,7 @@ def everything_that_reads(spool: Spool) -> None:
                 read_back(found[0])
             except HoldfastError:
                 pass
-    waiting_for_store(spool, [])
+    spool.waiting()
     assert tree(spool.folder.parent) == before
     uploader = Uploader(FolderStore(spool.folder.parent / "store"), spool, keep_last=3)
     try:

@@ -12,7 +12,7 @@ from helpers.faults import flip_bit, tree
 from helpers.snapshots import contents, snapshot, spooled, stem
 from holdfast.runtime.errors import CheckpointDamaged, FormatInvalid, ObjectNotFound
 from holdfast.runtime.objects import decode_header
-from holdfast.runtime.spool import KEEP_NEWEST, Spool, spool_folder, waiting_for_store
+from holdfast.runtime.spool import Spool, spool_folder
 
 
 @pytest.fixture
@@ -64,10 +64,12 @@ def test_the_newest_two_are_kept_and_their_elders_recycled(spool: Spool) -> None
     for sequence in range(1, 8):
         spool.write("run", stem(sequence), snapshot(contents(sequence)))
         inodes.append(object_of(spool, sequence).stat().st_ino)
-        for kept in spool.stems()[-KEEP_NEWEST:]:
+        newest = [stem(one) for one in range(max(1, sequence - 1), sequence + 1)]
+        assert spool.stems()[-2:] == newest
+        for kept in newest:
             assert spooled(spool, kept) == contents(kept.sequence)
-    assert len(set(inodes)) == KEEP_NEWEST + 1
-    assert len(list(spool.objects.iterdir())) <= KEEP_NEWEST + 1
+    assert len(set(inodes)) == 3
+    assert len(list(spool.objects.iterdir())) <= 3
 
 
 def test_a_milestone_is_never_recycled(spool: Spool) -> None:
@@ -106,6 +108,22 @@ def test_a_file_that_is_just_being_taken_reads_as_not_there(spool: Spool) -> Non
     assert spooled(spool, stem(1)) == contents(1)
 
 
+def test_a_file_that_was_taken_between_opening_and_locking_reads_as_not_there(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool.write("run", stem(1), snapshot(contents(1)))
+    path, flock = object_of(spool, 1), fcntl.flock
+
+    def taken_first(descriptor: int, operation: int) -> None:
+        if path.exists():
+            path.rename(path.with_name("recycled"))
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", taken_first)
+    with pytest.raises(ObjectNotFound), spool.shared(path):
+        pass
+
+
 def test_a_reader_sees_whole_snapshots_or_none_while_a_writer_recycles(spool: Spool) -> None:
     done, seen, torn = threading.Event(), set[int](), list[str]()
 
@@ -132,10 +150,15 @@ def test_a_reader_sees_whole_snapshots_or_none_while_a_writer_recycles(spool: Sp
     assert seen
 
 
-def test_what_the_store_has_not_is_waiting(spool: Spool) -> None:
-    for sequence in (1, 2):
-        spool.write("run", stem(sequence), snapshot(contents(sequence)))
-    assert [one.stem for one in waiting_for_store(spool, [stem(1)])] == [stem(2)]
+def test_the_committed_snapshots_are_waiting_oldest_first(spool: Spool) -> None:
+    spool.write("run", stem(2), snapshot(contents(2), kind="milestone", slots=("other",)))
+    spool.write("run", stem(10), snapshot(contents(10)))
+    assert [(one.stem, one.kind, one.slots) for one in spool.waiting()] == [
+        (stem(2), "milestone", ("other",)),
+        (stem(10), "scheduled", ("slot-0000",)),
+    ]
+    spool.discard(stem(2))
+    assert [one.stem for one in spool.waiting()] == [stem(10)]
 
 
 def test_a_damaged_manifest_is_passed_over_and_left_alone(spool: Spool) -> None:
@@ -145,7 +168,7 @@ def test_a_damaged_manifest_is_passed_over_and_left_alone(spool: Spool) -> None:
     flip_bit(path, 0)
     with pytest.raises(FormatInvalid):
         spool.manifest(stem(2))
-    assert [one.stem for one in waiting_for_store(spool, [])] == [stem(1)]
+    assert [one.stem for one in spool.waiting()] == [stem(1)]
     spool.drop_superseded(keep_newest=1)
     assert path.exists()
     assert spooled(spool, stem(1)) == contents(1)
