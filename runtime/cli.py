@@ -27,10 +27,10 @@ def run(
     script: Annotated[Path, typer.Argument(help="The Python script, unchanged.", exists=True, dir_okay=False)],
     arguments: Annotated[list[str] | None, typer.Argument(help="The script's own arguments.")] = None,
     store: Annotated[
-        str | None, typer.Option(help="Where checkpoints are kept for good. [default: ./holdfast]")
+        str | None, typer.Option(help="Where checkpoints are kept for good; by default ./holdfast")
     ] = None,
     name: Annotated[
-        str | None, typer.Option("--run", help="Name of the run. [default: the script's name]")
+        str | None, typer.Option("--run", help="Name of the run; by default the script's name")
     ] = None,
 ) -> None:
     """Runs a script under the runtime: killed at any moment and run again, it goes on where it was."""

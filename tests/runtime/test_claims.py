@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,18 +47,15 @@ def test_each_claim_is_one_higher_than_the_last(store: FolderStore) -> None:
 
 @pytest.mark.parametrize("kind", [FolderStore, WithoutExclusivity])
 def test_threads_that_claim_at_once_get_distinct_incarnations(tmp_path: Path, kind: type[FolderStore]) -> None:
-    store, start, found = kind(tmp_path / "run"), threading.Barrier(6), list[int]()
+    store, start = kind(tmp_path / "run"), threading.Barrier(6)
 
-    def contend(session: str) -> None:
+    def contend(session: str) -> int:
         start.wait()
-        found.append(claim_as(store, session).incarnation)
+        return claim_as(store, session).incarnation
 
-    threads = [threading.Thread(target=contend, args=(f"{number:08x}",)) for number in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == len(set(found)) == 6
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(contend, [f"{number:08x}" for number in range(6)]))
+    assert len(set(found)) == 6
 
 
 def test_processes_that_claim_at_once_get_distinct_incarnations(tmp_path: Path) -> None:
@@ -75,7 +73,9 @@ def test_processes_that_claim_at_once_get_distinct_incarnations(tmp_path: Path) 
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
     go.touch()
-    found = [int(process.communicate()[0]) for process in processes]
+    printed = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 8
+    found = [int(text) for text in printed]
     assert len(set(found)) == 8
     assert highest(FolderStore(tmp_path / "run"))[0] == max(found)
 
