@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
+import time
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +20,10 @@ FOLDER: Final = "claims"
 ATTEMPTS: Final = 20
 """Sessions that may start in one instant before one of them gives up claiming."""
 
-_NAME: Final = re.compile(r"(\d{8})-([0-9a-f]{8})\.json")
+BACKOFF_SECONDS: Final = 0.02
+"""The longest wait before a second try; each further one may be longer by as much."""
+
+_NAME: Final = re.compile(r"(\d{8,12})-([0-9a-f]{8})\.json", re.ASCII)
 _MAX_BYTES: Final = 10_000
 
 
@@ -64,7 +69,7 @@ _check = fastjsonschema.compile(
         "required": ["format", "incarnation", "session", "machine", "pid", "started", "claimed_at"],
         "properties": {
             "format": {"const": 1},
-            "incarnation": {"type": "integer", "minimum": 1, "maximum": 99999999},
+            "incarnation": {"type": "integer", "minimum": 1, "maximum": 999_999_999_999},
             "session": {"type": "string", "pattern": "^[0-9a-f]{8}$"},
             "machine": {"type": "string", "maxLength": 200},
             "pid": {"type": "integer", "minimum": 0},
@@ -86,10 +91,13 @@ def claim_from_bytes(data: bytes, *, name: str) -> Claim:
         _check(value)
     except (ValueError, RecursionError, fastjsonschema.JsonSchemaException) as error:
         raise FormatInvalid(f"Not a claim: {str(error)[:200]}", where=name) from None
-    process = ProcessId(int(value["pid"]), float(value["started"]))
-    claim = Claim(
-        int(value["incarnation"]), value["session"], value["machine"], process, float(value["claimed_at"])
-    )
+    try:
+        process = ProcessId(int(value["pid"]), float(value["started"]))
+        claim = Claim(
+            int(value["incarnation"]), value["session"], value["machine"], process, float(value["claimed_at"])
+        )
+    except (OverflowError, ValueError) as error:  # infinities, which JSON has in Python
+        raise FormatInvalid(f"Not a claim: {error}", where=name) from None
     if claim.name != f"{FOLDER}/{name}":
         raise FormatInvalid(f"A claim that calls itself {claim.name}", where=name)
     return claim
@@ -104,7 +112,9 @@ def highest(store: Store) -> tuple[int, str]:
 def read_highest(store: Store) -> Claim | None:
     """The newest claim of a run that can be read; None where there is none at all."""
     sizes = store.sizes(FOLDER)
-    for name in sorted((name for name in sizes if _NAME.fullmatch(name)), reverse=True):
+    matches = [match for name in sizes if (match := _NAME.fullmatch(name))]
+    for match in sorted(matches, key=lambda match: (int(match[1]), match[2]), reverse=True):
+        name = match[0]
         try:
             return claim_from_bytes(store.read(f"{FOLDER}/{name}", min(sizes[name], _MAX_BYTES)), name=name)
         except (FormatInvalid, ObjectNotFound):
@@ -121,7 +131,9 @@ def make_claim(store: Store, session: str, machine: str, process: ProcessId, now
     Raises:
         ClaimLost: Others kept claiming at the same instant.
     """
-    for _ in range(ATTEMPTS):
+    for attempt in range(ATTEMPTS):
+        if attempt:  # not in step with the others that claim just now
+            time.sleep(secrets.randbelow(1000) / 1000 * BACKOFF_SECONDS * attempt)
         claim = Claim(highest(store)[0] + 1, session, machine, process, now)
         try:
             store.create(claim.name, [to_json(claim.to_dict())])

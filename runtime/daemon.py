@@ -25,7 +25,7 @@ from holdfast.runtime.crashpoints import reach
 from holdfast.runtime.errors import CheckpointDamaged, ClaimLost, FormatInvalid, HoldfastError, ObjectNotFound
 from holdfast.runtime.files import read_json
 from holdfast.runtime.machine import ProcessId
-from holdfast.runtime.manifest import Stem
+from holdfast.runtime.manifest import Stem, parse_stem
 from holdfast.runtime.schedule import Waiting, next_to_persist, superseded
 from holdfast.runtime.spool import KEEP_NEWEST, Spool
 from holdfast.runtime.status import DaemonStatus
@@ -63,6 +63,7 @@ class Service:
     store: str
     persist_seconds: float
     keep_last: int
+    rejected: frozenset[Stem]
 
     @classmethod
     def load(cls, folder: Path) -> Service | None:
@@ -80,8 +81,9 @@ class Service:
                 str(value["store"]),
                 float(value["persist_seconds"]),
                 int(value["keep_last"]),
+                frozenset(parse_stem(text) for text in value["rejected"]),
             )
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError, FormatInvalid):
             return None
 
 
@@ -93,7 +95,8 @@ class Daemon:
         self.status = DaemonStatus(pid=os.getpid(), started=ProcessId.own().started)
         self._wake = threading.Event()
         self._uploader: Uploader | None = None
-        self._store_url = ""
+        self._served = ""
+        self._damage = ""
         self._last_persist = float("-inf")
         self._failures = 0
         self._retry_at = float("-inf")
@@ -153,9 +156,10 @@ class Daemon:
                 self.status.error_since = time.time()
             self.status.error = str(error)
         else:
-            if not self._failures and not self.status.error:
+            self._failures = 0
+            if self.status.error == self._damage:
                 return
-            self._failures, self.status.error = 0, ""
+            self.status.error, self.status.error_since = self._damage, time.time()
         self.status.save(self.spool.folder)
 
     def _carry(self, service: Service, *, draining: bool) -> None:
@@ -168,14 +172,25 @@ class Daemon:
         self._discard_uploaded(uploader)
 
     def _open(self, service: Service) -> Uploader:
-        if self._uploader is None or self._store_url != service.store:
+        if self._uploader is None or self._served != service.session:
+            # Anew for each session: another machine may have written and deleted in between.
             store = open_store(service.store).under(service.run)
-            self._uploader = Uploader(store, self.spool, service.keep_last)
-            self._store_url = service.store
-            self._uploader.learn()
+            uploader = Uploader(store, self.spool, service.keep_last)
+            uploader.learn()
+            self._uploader, self._served = uploader, service.session
             self._last_persist = time.monotonic()
+            sound = uploader.known.keys() - uploader.unsound
+            if sound:
+                self._note_written(uploader, max(sound), uploader.known[max(sound)].taken_at)
         self._uploader.keep_last = service.keep_last
+        self._uploader.unsound |= service.rejected
         return self._uploader
+
+    def _note_written(self, uploader: Uploader, stem: Stem, at: float) -> None:
+        self.status.written, self.status.written_at = str(stem), at
+        if uploader.store.capabilities.confirmed_on_return:
+            self.status.confirmed, self.status.confirmed_at = str(stem), at
+        self.status.save(self.spool.folder)
 
     def _waiting(self, uploader: Uploader) -> list[Waiting]:
         done = uploader.known.keys() | self._unusable
@@ -209,16 +224,14 @@ class Daemon:
         except (CheckpointDamaged, FormatInvalid) as error:
             log.error("not uploaded: %s", error)
             self._unusable.add(stem)
-            self.status.error, self.status.error_since = str(error), time.time()
+            self.status.unusable = str(max(self._unusable))
+            self._damage = f"a snapshot was damaged on the local disk before its upload: {error}"
             return
         finally:
             self.status.uploading = ""
-        now = time.time()
-        self.status.written, self.status.written_at = str(stem), now
-        if uploader.store.capabilities.confirmed_on_return:
-            self.status.confirmed, self.status.confirmed_at = str(stem), now
+        self._damage = ""
         self.status.bytes_written = uploader.bytes_written
-        self.status.save(self.spool.folder)
+        self._note_written(uploader, stem, time.time())
         log.info("checkpoint %s written", stem)
         uploader.enforce_retention(service.incarnation)
 

@@ -49,8 +49,8 @@ class FormatInvalid(HoldfastError):
 class CheckpointDamaged(HoldfastError):
     """A checkpoint whose tensors do not have the bytes that its manifest promises."""
 
-    def __init__(self, what: str, *, stem: str, where: str | None = None) -> None:
-        self.stem = stem
+    def __init__(self, what: str, *, stem: str, origin: str, where: str | None = None) -> None:
+        self.stem, self.origin = stem, origin
         super().__init__(what, where=where, hint="The next older checkpoint is used")
 
 

@@ -171,7 +171,7 @@ def journal_from_dict(value: dict[str, Any]) -> Journal:
     """
     try:
         return Journal([_slot_from_dict(entry) for entry in value["slots"]])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise FormatInvalid(f"Not a journal: {error!r}") from None
 
 

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import psutil
 
+from holdfast.runtime.files import create_durably
+
+JITTER_SECONDS = 1.5
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -21,9 +24,10 @@ def machine_id(local_folder: Path) -> str:
     """
     local_folder.mkdir(parents=True, exist_ok=True)
     path = local_folder / "machine"
-    # Created exclusively, so that two kernels which start together agree.
-    with contextlib.suppress(FileExistsError), open(path, "x", encoding="ascii") as file:
-        file.write(secrets.token_hex(8))
+    if not path.exists():
+        # Created whole and exclusively, so that two kernels which start together agree.
+        with contextlib.suppress(FileExistsError):
+            create_durably(path, [secrets.token_hex(8).encode()])
     boot = _BOOT_ID.read_text(encoding="ascii").strip() if _BOOT_ID.exists() else str(psutil.boot_time())
     return f"{boot}/{path.read_text(encoding='ascii').strip()}"
 
@@ -45,12 +49,15 @@ class ProcessId:
         """This process."""
         return cls(os.getpid(), psutil.Process().create_time())
 
+    def is_same(self, other: ProcessId) -> bool:
+        """Whether both are one process. Start times come from the boot time, read with some jitter."""
+        return self.pid == other.pid and abs(self.started - other.started) <= JITTER_SECONDS
+
     def is_alive(self) -> bool:
         """Whether it runs. A zombie, which nobody reaped, does not."""
         try:
             process = psutil.Process(self.pid)
-            # The start time is derived from the boot time, which psutil reads with some jitter.
-            if abs(process.create_time() - self.started) > 1.5:
+            if not self.is_same(ProcessId(self.pid, process.create_time())):
                 return False
             return bool(process.status() != psutil.STATUS_ZOMBIE)
         except psutil.NoSuchProcess:

@@ -22,8 +22,8 @@ OBJECT_SUFFIX: Final = ".safetensors"
 Kind = Literal["scheduled", "milestone", "interrupted", "requested"]
 """Why a snapshot was taken. All but ``scheduled`` go to the store at once; milestones are kept."""
 
-_STEM: Final = re.compile(r"(\d{8})-(\d{6,12})-([0-9a-f]{8})", re.ASCII)
-_OBJECT: Final = re.compile(r"(.{24,30}?)(?:-try(\d{1,3}))?\.safetensors", re.ASCII)
+_STEM: Final = re.compile(r"(\d{8,12})-(\d{6,12})-([0-9a-f]{8})", re.ASCII)
+_OBJECT: Final = re.compile(r"(.{24,34}?)(?:-try(\d{1,3}))?\.safetensors", re.ASCII)
 _HASH: Final = r"^[0-9a-f]{32}$"
 
 
@@ -152,6 +152,9 @@ class Manifest:
         )
 
 
+_MOST: Final = 2**62
+"""Above every true offset, size and time; keeps arithmetic on them in bounds."""
+
 _SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
     "required": ["format", "run", "checkpoint", "taken_at", "kind", "slots", "tensors", "journal", "state"],
@@ -159,7 +162,7 @@ _SCHEMA: Final[dict[str, Any]] = {
         "format": {"const": FORMAT},
         "run": {"type": "string", "minLength": 1, "maxLength": 200},
         "checkpoint": {"type": "string", "maxLength": 40},
-        "taken_at": {"type": "number"},
+        "taken_at": {"type": "number", "minimum": 0, "maximum": _MOST},
         "kind": {"enum": list(get_args(Kind))},
         "slots": {"type": "array", "items": {"type": "string", "maxLength": 100}},
         "tensors": {
@@ -170,9 +173,13 @@ _SCHEMA: Final[dict[str, Any]] = {
                 "properties": {
                     "name": {"type": "string", "minLength": 1, "maxLength": 500},
                     "dtype": {"enum": sorted(DTYPE_BYTES)},
-                    "shape": {"type": "array", "maxItems": 64, "items": {"type": "integer", "minimum": 0}},
+                    "shape": {
+                        "type": "array",
+                        "maxItems": 64,
+                        "items": {"type": "integer", "minimum": 0, "maximum": _MOST},
+                    },
                     "object": {"type": "string", "maxLength": 60},
-                    "offset": {"type": "integer", "minimum": 0},
+                    "offset": {"type": "integer", "minimum": 0, "maximum": _MOST},
                     "xxh3_128": {"type": "string", "pattern": _HASH},
                 },
             },
@@ -202,7 +209,10 @@ def manifest_from_bytes(data: bytes, *, name: str) -> Manifest:
     stem = parse_stem(value["checkpoint"])
     if name != stem.manifest_name:
         raise FormatInvalid(f"A manifest that calls itself {stem}", where=name)
-    tensors = tuple(_tensor_record(entry, name) for entry in value["tensors"])
+    try:
+        tensors = tuple(_tensor_record(entry, name) for entry in value["tensors"])
+    except (OverflowError, ValueError) as error:  # infinities, which JSON has in Python
+        raise FormatInvalid(f"Not a manifest: {error}", where=name) from None
     if len({record.spec.name for record in tensors}) != len(tensors):
         raise FormatInvalid("A manifest that names a tensor twice", where=name)
     return Manifest(

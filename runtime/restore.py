@@ -101,7 +101,10 @@ class Checkpoint:
 
     def _damaged(self, what: str, record: TensorRecord) -> CheckpointDamaged:
         return CheckpointDamaged(
-            what, stem=str(self.stem), where=f"{self.shelf.store.url}/objects/{record.object}"
+            what,
+            stem=str(self.stem),
+            origin=self.shelf.origin,
+            where=f"{self.shelf.store.url}/objects/{record.object}",
         )
 
 
@@ -122,21 +125,26 @@ def open_checkpoint(shelf: Shelf, stem: Stem) -> tuple[Checkpoint, Journal]:
         manifest = manifest_from_bytes(data, name=stem.manifest_name)
         journal = journal_from_dict(manifest.journal)
     except (ObjectNotFound, FormatInvalid) as error:
-        raise CheckpointDamaged(f"Checkpoint {stem} is damaged: {error}", stem=str(stem), where=where) from None
+        raise CheckpointDamaged(
+            f"Checkpoint {stem} is damaged: {error}", stem=str(stem), origin=shelf.origin, where=where
+        ) from None
     sizes = shelf.store.sizes("objects")
     for record in manifest.tensors:
         have = sizes.get(record.object, -1)
         if record.offset + record.spec.nbytes > have:
             what = "is missing" if have < 0 else f"has only {have} bytes"
             raise CheckpointDamaged(
-                f"Checkpoint {stem} is damaged: object {record.object} {what}", stem=str(stem), where=where
+                f"Checkpoint {stem} is damaged: object {record.object} {what}",
+                stem=str(stem),
+                origin=shelf.origin,
+                where=where,
             )
     return Checkpoint(manifest, shelf), journal
 
 
 def newest(
     shelves: Sequence[Shelf],
-    damaged: set[Stem],
+    damaged: set[tuple[str, Stem]],
     say: Callable[[HoldfastError], None],
     *,
     slot: str | None = None,
@@ -145,18 +153,17 @@ def newest(
 
     Args:
         shelves: Where to look; the first named wins among equals.
-        damaged: Checkpoints to pass over; those found damaged are added.
+        damaged: Checkpoints to pass over, by where they lie; those found damaged are added.
         say: Told about each damaged one. It is never deleted here.
         slot: Only checkpoints that hold this slot.
     """
     for stem, shelf in _newest_first(shelves):
-        if stem in damaged:
+        if (shelf.origin, stem) in damaged:
             continue
         try:
             found = open_checkpoint(shelf, stem)
         except CheckpointDamaged as error:
-            if not any(stem in other.stems() for other in shelves if other is not shelf):
-                damaged.add(stem)
+            damaged.add((shelf.origin, stem))
             say(error)
             continue
         if slot is None or slot in found[0].manifest.slots:

@@ -8,6 +8,7 @@ import re
 import secrets
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -68,6 +69,17 @@ class Found:
     claimed_before: Claim | None
 
 
+_open: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
+def _close_in_child() -> None:
+    for session in list(_open):
+        session.closed = True  # a forked child has none of the threads, and trains nothing of ours
+
+
+os.register_at_fork(after_in_child=_close_in_child)
+
+
 class Session:
     """One process's part in a run, from its claim to its end."""
 
@@ -81,20 +93,20 @@ class Session:
         self.found = found
         self.journal = journal
         self.shelves = (Shelf("spool", spool), Shelf("store", store))
-        self.damaged: set[Stem] = set()
+        self.damaged: set[tuple[str, Stem]] = set()
         self.fenced = False
         self.closed = False
         self.last_committed: Manifest | None = None
         self._sequence = 0
         self._last_snapshot = time.monotonic()
         self._stop = threading.Event()
-        self._write_session_file(ended=False)
+        self._write_session_file(ended=False, taking_over=True)
         self.daemon = DaemonProcess(spool.folder)
         self.daemon.ensure()
         self._writer = Writer(spool, settings.run, self._committed, self._not_committed)
         self._monitor = threading.Thread(target=self._look_after, name="holdfast-monitor", daemon=True)
         self._monitor.start()
-        os.register_at_fork(after_in_child=self._forked)
+        _open.add(self)
 
     @classmethod
     def open(cls, settings: Settings) -> Session:
@@ -121,7 +133,7 @@ class Session:
         shelves = (Shelf("spool", spool), Shelf("store", store))
         pair = newest(shelves, set(), lambda error: report.say(str(error)))
         evidence = Evidence(
-            same_process=before is not None and before.machine == machine and before.process == process,
+            same_process=before is not None and before.machine == machine and before.process.is_same(process),
             claimed=before is not None,
             same_machine=before is not None and before.machine == machine,
             claimant_alive=before is not None and before.machine == machine and before.process.is_alive(),
@@ -194,7 +206,7 @@ class Session:
         """The checkpoint of that name; None where there is none, or a damaged one."""
         self.flush()
         for shelf in self.shelves:
-            if stem in self.damaged or stem not in shelf.stems():
+            if (shelf.origin, stem) in self.damaged or stem not in shelf.stems():
                 continue
             try:
                 return open_checkpoint(shelf, stem)[0]
@@ -205,7 +217,8 @@ class Session:
     def reject(self, error: CheckpointDamaged) -> None:
         """Passes a checkpoint over from now on, and goes back to the journal of the one before."""
         report.say(str(error))
-        self.damaged.add(parse_stem(error.stem))
+        self.damaged.add((error.origin, parse_stem(error.stem)))
+        self._write_session_file(ended=False)  # the daemon must not build on it
         pair = newest(self.shelves, self.damaged, lambda one: report.say(str(one)))
         self.journal = pair[1] if pair else Journal()
 
@@ -227,6 +240,7 @@ class Session:
 
         Raises:
             ClaimLost: Another session has taken the run over.
+            CheckpointDamaged: The local disk damaged the snapshot.
             DaemonUnavailable: The daemon does not live and could not be started.
         """
         self.flush()
@@ -246,6 +260,12 @@ class Session:
                 status = self.status()
                 if status.confirmed and parse_stem(status.confirmed) >= target.stem:
                     return True
+                if status.unusable and parse_stem(status.unusable) >= target.stem:
+                    raise CheckpointDamaged(
+                        "The snapshot was damaged on the local disk and cannot be uploaded",
+                        stem=status.unusable,
+                        origin="spool",
+                    )
                 if status.fenced or self.fenced:
                     raise ClaimLost(status.fenced or "Another session has taken this run over")
                 if status.uploading:
@@ -287,9 +307,15 @@ class Session:
 
     def _fence(self, reason: str) -> None:
         self.fenced = True
-        report.say_once("fenced", f"{reason}. This session writes no more; its training goes on unsaved")
+        report.say_once(
+            f"fenced {self.claim.session}",
+            f"{reason}. This session writes no more; its training goes on unsaved",
+        )
 
-    def _write_session_file(self, *, ended: bool, persist_now: bool = False) -> None:
+    def _write_session_file(self, *, ended: bool, persist_now: bool = False, taking_over: bool = False) -> None:
+        """Tells the daemon whom it serves; never over the word of a session that came later."""
+        if not taking_over and (self.fenced or not self._still_ours()):
+            return
         content: dict[str, Any] = {
             "session": self.claim.session,
             "incarnation": self.claim.incarnation,
@@ -300,6 +326,7 @@ class Session:
             "store": self.settings.store,
             "persist_seconds": 0.0 if persist_now else self.settings.persist_seconds,
             "keep_last": self.settings.keep_last,
+            "rejected": sorted(str(stem) for origin, stem in self.damaged if origin == "store"),
         }
         replace_atomically(self.spool.folder / SESSION_NAME, to_json(content), durable=False)
 
@@ -315,7 +342,8 @@ class Session:
             return
         if self.daemon.ensure():
             report.say_once(
-                f"daemon {self.daemon.starts}", "the daemon had ended and was started again; nothing is lost"
+                f"daemon {self.claim.session} {self.daemon.starts}",
+                "the daemon had ended and was started again; nothing is lost",
             )
         status = self.status()
         if status.fenced and status.session == self.claim.session:
@@ -328,6 +356,3 @@ class Session:
             )
         else:
             report.forget("store failing")
-
-    def _forked(self) -> None:
-        self.closed = True  # a forked child has none of the threads, and trains nothing of ours

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -15,6 +14,18 @@ from holdfast.runtime.errors import SettingsInvalid
 
 FILE_NAME: Final = "holdfast.yaml"
 PREFIX: Final = "HOLDFAST_"
+
+
+_YAML_ERRORS: Final = (
+    yaml.YAMLError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
+"""What PyYAML raises at what it cannot read: its own errors, and those of the types it builds."""
 
 
 def default_spool() -> str:
@@ -86,10 +97,9 @@ def check_value(key: str, value: Any, where: str) -> str | float | int:
     whole = isinstance(getattr(Settings(), key), int)
     kind = "a whole number" if whole else "a number"
     hint = f"{key} takes {kind} from {low:g} to {high:g}"
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise SettingsInvalid(f"{key} is {value!r}", where=where, hint=hint)
-    if not low <= value <= high or (whole and value != int(value)):
-        raise SettingsInvalid(f"{key} is {value!r}", where=where, hint=hint)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not low <= value <= high or (whole and value != int(value)):
+        raise SettingsInvalid(f"{key} is {str(value)[:80]!r}", where=where, hint=hint)
     return int(value) if whole else float(value)
 
 
@@ -107,7 +117,7 @@ def from_file(settings: Settings, path: Path) -> Settings:
         raise SettingsInvalid(f"The settings cannot be read: {error}", where=str(path)) from None
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, RecursionError) as error:
+    except _YAML_ERRORS as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise SettingsInvalid(f"Not YAML: {getattr(error, 'problem', None) or error}", where=where) from None
@@ -123,7 +133,7 @@ def from_file(settings: Settings, path: Path) -> Settings:
                 loader.construct_object(key_node, deep=True),
                 loader.construct_object(value_node, deep=True),
             )
-        except yaml.YAMLError as error:
+        except _YAML_ERRORS as error:
             raise SettingsInvalid(f"Not YAML: {error}", where=where) from None
         settings = settings.with_changes({str(key): value}, where=where)
     return settings

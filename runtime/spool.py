@@ -12,6 +12,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,13 +24,25 @@ import xxhash
 from holdfast.runtime.crashpoints import reach
 from holdfast.runtime.errors import FormatInvalid, ObjectNotFound, SpoolFull
 from holdfast.runtime.files import TEMPORARY_SUFFIX, move, replace_atomically, write_at
-from holdfast.runtime.manifest import Kind, Manifest, Stem, TensorRecord, manifest_from_bytes, parse_stem
+from holdfast.runtime.manifest import (
+    MANIFEST_SUFFIX,
+    OBJECT_SUFFIX,
+    Kind,
+    Manifest,
+    Stem,
+    TensorRecord,
+    manifest_from_bytes,
+    parse_stem,
+)
 from holdfast.runtime.objects import TensorSpec, encode_header
 from holdfast.runtime.schedule import Waiting, superseded
 from holdfast.runtime.stores.folder import FolderStore
 
 KEEP_NEWEST: Final = 2
 """Snapshots kept whatever happens: the newest, and one to fall back on should it be damaged."""
+
+LIVE_WRITER_SECONDS: Final = 5.0
+"""An object without a manifest that is younger may be a live writer's, which commits it just now."""
 
 CHUNK_BYTES: Final = 4 << 20
 """Bytes hashed, then written, at a time: small enough to still be in the processor's cache."""
@@ -88,6 +101,11 @@ class Spool(FolderStore):
             folder.mkdir(exist_ok=True)
             for leftover in folder.glob(f".*{TEMPORARY_SUFFIX}"):
                 leftover.unlink(missing_ok=True)
+        for path in self.objects.glob(f"*{OBJECT_SUFFIX}"):
+            committed = self.manifests / f"{path.name.removesuffix(OBJECT_SUFFIX)}{MANIFEST_SUFFIX}"
+            with suppress(FileNotFoundError):
+                if not committed.exists() and time.time() - path.stat().st_mtime > LIVE_WRITER_SECONDS:
+                    path.unlink()
 
     def stems(self) -> list[Stem]:
         """The committed snapshots, oldest first."""
@@ -112,7 +130,7 @@ class Spool(FolderStore):
 
     def read_into(self, name: str, offset: int, buffer: memoryview) -> None:
         """As `Store.read_into`, under a shared lock, so that the file is not written over."""
-        with self.shared(self._path(name)) as descriptor:
+        with self._translated(name), self.shared(self._path(name)) as descriptor:
             position = offset
             while buffer:
                 count = os.preadv(descriptor, [buffer], position)
@@ -137,7 +155,7 @@ class Spool(FolderStore):
         Its tensor references are dropped one by one as they are written.
 
         Raises:
-            SpoolFull: There is no room, even after superseded snapshots were dropped.
+            SpoolFull: There is no room; superseded snapshots have been dropped for the next one.
         """
         try:
             return self._write(run, stem, snapshot)
@@ -188,9 +206,13 @@ class Spool(FolderStore):
         )
         reach("spool.manifest.begin")
         path = self.manifests / stem.manifest_name
-        replace_atomically(
-            path, manifest.to_bytes(), durable=False, before_rename=lambda: reach("spool.manifest.written")
-        )
+        try:
+            replace_atomically(
+                path, manifest.to_bytes(), durable=False, before_rename=lambda: reach("spool.manifest.written")
+            )
+        except BaseException:
+            (self.objects / stem.object_name()).unlink(missing_ok=True)
+            raise
         reach("spool.committed")
         return manifest
 

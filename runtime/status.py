@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +31,7 @@ class DaemonStatus:
         bytes_written: Bytes of objects written since the daemon began.
         error: What fails at present; empty for nothing.
         error_since: Unix time in seconds at which that began.
+        unusable: Newest snapshot that the local disk damaged before it was uploaded; empty for none.
         fenced: Why nothing more is written, once a newer session has claimed the run.
     """
 
@@ -46,6 +48,7 @@ class DaemonStatus:
     bytes_written: int = 0
     error: str = ""
     error_since: float = 0.0
+    unusable: str = ""
     fenced: str = ""
 
     def save(self, folder: Path) -> None:
@@ -57,9 +60,10 @@ class DaemonStatus:
         """Reads it; where there is none, one that says nothing."""
         value: dict[str, Any] = read_json(folder / FILE_NAME) or {}
         known = {one.name: type(getattr(cls(), one.name)) for one in fields(cls)}
-        good = {
-            key: kind(value[key])
-            for key, kind in known.items()
-            if isinstance(value.get(key), (str, int, float)) and isinstance(value[key], str) == (kind is str)
-        }
+        good: dict[str, Any] = {}
+        for key, kind in known.items():
+            found = value.get(key)
+            if isinstance(found, (str, int, float)) and isinstance(found, str) == (kind is str):
+                with suppress(ValueError, OverflowError):  # infinities, which JSON has in Python
+                    good[key] = kind(found)
         return cls(**good)

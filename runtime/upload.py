@@ -52,6 +52,7 @@ class Uploader:
         spool: Where the snapshots are.
         keep_last: Checkpoints kept of each slot.
         known: The manifests in the store that are wanted for comparison and retention.
+        unsound: Those of ``known`` whose tensors are not to be built upon.
         bytes_written: Bytes of objects written so far.
     """
 
@@ -59,17 +60,21 @@ class Uploader:
     spool: Spool
     keep_last: int
     known: dict[Stem, Manifest] = field(default_factory=dict)
+    unsound: set[Stem] = field(default_factory=set)
     bytes_written: int = 0
 
     def learn(self) -> None:
         """Reads the manifests that are in the store already; damaged ones are left alone."""
+        sizes = self.store.sizes("objects")
         for name, size in self.store.sizes("manifests").items():
             with suppress(FormatInvalid, ObjectNotFound):
                 stem = parse_stem(name)
                 if stem not in self.known and size <= MAX_MANIFEST_BYTES:
-                    self.known[stem] = manifest_from_bytes(
-                        self.store.read(f"manifests/{name}", size), name=name
-                    )
+                    manifest = manifest_from_bytes(self.store.read(f"manifests/{name}", size), name=name)
+                    self.known[stem] = manifest
+                    ends = ((one.object, one.offset + one.spec.nbytes) for one in manifest.tensors)
+                    if any(end > sizes.get(name, -1) for name, end in ends):
+                        self.unsound.add(stem)
 
     def upload(self, snapshot: Manifest, incarnation: int, progress: Callable[[int], None]) -> Manifest:
         """Makes a checkpoint of a snapshot.
@@ -115,8 +120,15 @@ class Uploader:
 
         Raises:
             ClaimLost: Somebody did.
+            StoreUnavailable: Not even that claim is there: a dead mount, not an empty store.
         """
         highest, session = claims.highest(self.store)
+        if highest < incarnation:
+            raise StoreUnavailable(
+                "The run's claims are gone from the store",
+                where=self.store.url,
+                hint="If it is a mounted folder, it looks unmounted: mount it again",
+            )
         if highest > incarnation:
             raise ClaimLost(
                 f"Session {session} has claimed this run (incarnation {highest}); nothing more is written",
@@ -126,7 +138,7 @@ class Uploader:
 
     def _stored_tensors(self) -> Iterator[TensorRecord]:
         newest: dict[str, Manifest] = {}
-        for stem in sorted(self.known):
+        for stem in sorted(self.known.keys() - self.unsound):
             for slot in self.known[stem].slots:
                 newest[slot] = self.known[stem]
         for manifest in newest.values():
@@ -182,6 +194,15 @@ class Uploader:
         if not unread:
             for name in deletions.objects:
                 self.store.delete(f"objects/{name}")
+        self._delete_leftovers(incarnation)
+
+    def _delete_leftovers(self, incarnation: int) -> None:
+        """Removes what uploads of this and of earlier incarnations left, which broke off in their midst."""
+        for folder, parse in (("objects", parse_object_name), ("manifests", parse_stem)):
+            for name, meant in self.store.leftovers(folder).items():
+                with suppress(FormatInvalid):
+                    if parse(meant).incarnation <= incarnation:
+                        self.store.delete(f"{folder}/{name}")
 
 
 def _unknown(name: str, known: dict[Stem, Manifest]) -> bool:
@@ -204,11 +225,13 @@ def _object_chunks(
         while position < end:
             count = os.preadv(descriptor, [buffer[: min(CHUNK_BYTES, end - position)]], position)
             if count == 0:
-                raise CheckpointDamaged("The snapshot is cut off", stem=stem)
+                raise CheckpointDamaged("The snapshot is cut off", stem=stem, origin="spool")
             digest.update(buffer[:count])
             yield buffer[:count]
             progress(count)
             position += count
         if digest.hexdigest() != record.hash:
-            raise CheckpointDamaged(f"Tensor {record.spec.name} changed in the spool", stem=stem)
+            raise CheckpointDamaged(
+                f"Tensor {record.spec.name} changed in the spool", stem=stem, origin="spool"
+            )
         reach(middle)

@@ -71,6 +71,10 @@ class Store(abc.ABC):
     def delete(self, name: str) -> None:
         """Removes ``name``; no error if it is not there."""
 
+    def leftovers(self, prefix: str) -> dict[str, str]:  # noqa: ARG002 - most stores have none
+        """What uploads that broke off left in the folder ``prefix``: names, and what they were to become."""
+        return {}
+
     def read(self, name: str, size: int) -> bytes:
         """The first ``size`` bytes of ``name``, as `read_into`."""
         buffer = bytearray(size)

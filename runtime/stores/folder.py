@@ -57,8 +57,11 @@ class FolderStore(Store):
 
     def create(self, name: str, chunks: Iterable[bytes | memoryview]) -> None:
         path = self._path(name)
-        with self._translated(name):
+        try:
             path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:  # also where a file stands in a folder's place
+            raise self._unavailable(name, error) from None
+        with self._translated(name):
             create_durably(path, chunks)
 
     def read_into(self, name: str, offset: int, buffer: memoryview) -> None:
@@ -90,12 +93,23 @@ class FolderStore(Store):
             except FileNotFoundError:  # deleted since it was listed
                 continue
 
+    def leftovers(self, prefix: str) -> dict[str, str]:
+        with self._translated(prefix):
+            found = {}
+            for path in self._path(prefix).glob(f".*{TEMPORARY_SUFFIX}"):
+                found[path.name] = path.name[1:].removesuffix(TEMPORARY_SUFFIX).rpartition(".")[0]
+            return found
+
     def delete(self, name: str) -> None:
         with self._translated(name):
             self._path(name).unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
         parts = name.split("/")
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            parts = [""]
         if any(part in ("", ".", "..") or "\0" in part for part in parts):
             raise FormatInvalid("Not a name in a store", where=repr(name[:80]))
         return self.folder.joinpath(*parts)
@@ -113,7 +127,10 @@ class FolderStore(Store):
         except FileExistsError:
             raise ObjectExists("Already in the store", where=self._where(name)) from None
         except OSError as error:
-            hint = _HINTS.get(error.errno or 0)
-            raise StoreUnavailable(
-                f"The store failed: {error.strerror or error}", where=self._where(name), hint=hint
-            ) from None
+            raise self._unavailable(name, error) from None
+
+    def _unavailable(self, name: str, error: OSError) -> StoreUnavailable:
+        hint = _HINTS.get(error.errno or 0)
+        return StoreUnavailable(
+            f"The store failed: {error.strerror or error}", where=self._where(name), hint=hint
+        )

@@ -6,6 +6,10 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
+from holdfast.runtime import claims
+from holdfast.runtime.claims import Claim
+from holdfast.runtime.jsontext import to_json
+from holdfast.runtime.machine import ProcessId
 from holdfast.runtime.manifest import Kind, Manifest, Stem, TensorRecord
 from holdfast.runtime.objects import TensorSpec
 from holdfast.runtime.restore import Checkpoint, Shelf, open_checkpoint
@@ -51,8 +55,16 @@ def snapshot(
 
 def uploaded(uploader: Uploader, name: Stem, tensors: Mapping[str, bytes], **rest: Any) -> Manifest:
     """Writes a snapshot into the uploader's spool and carries it to its store."""
+    ensure_claimed(uploader.store, name.incarnation)
     committed = uploader.spool.write("run", name, snapshot(tensors, **rest))
     return uploader.upload(committed, name.incarnation, lambda count: None)
+
+
+def ensure_claimed(store: Store, incarnation: int = 1, session: str = SESSION) -> None:
+    """Claims a run as the session that writes to it has done, unless it is claimed already."""
+    if claims.highest(store)[0] < incarnation:
+        claim = Claim(incarnation, session, "machine", ProcessId(1, 1.0), TAKEN_AT)
+        store.create(claim.name, [to_json(claim.to_dict())])
 
 
 def read_back(checkpoint: Checkpoint) -> Contents:

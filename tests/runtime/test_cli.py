@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from helpers.processes import environment
-from helpers.snapshots import contents, snapshot, stem
+from helpers.snapshots import contents, ensure_claimed, snapshot, stem
 from holdfast.runtime.files import replace_atomically
 from holdfast.runtime.jsontext import to_json
 from holdfast.runtime.spool import Spool
+from holdfast.runtime.stores import FolderStore
 
 
 def holdfast(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -90,7 +91,8 @@ def test_a_daemon_serves_the_spool_it_is_given(tmp_path: Path) -> None:
     spool.make_folders()
     spool.write("run", stem(1), snapshot(contents(1)))
     session = {"session": "aaaaaaaa", "incarnation": 1, "pid": 1, "started": 1.0, "ended": True, "run": "run"}
-    rest = {"store": (tmp_path / "store").as_uri(), "persist_seconds": 9.0, "keep_last": 3}
+    rest = {"store": (tmp_path / "store").as_uri(), "persist_seconds": 9.0, "keep_last": 3, "rejected": []}
+    ensure_claimed(FolderStore(tmp_path / "store" / "run"))
     replace_atomically(spool.folder / "session.json", to_json(session | rest))
     assert holdfast(tmp_path, "daemon", str(spool.folder)).returncode == 0
     assert (tmp_path / "store" / "run" / "manifests" / stem(1).manifest_name).exists()

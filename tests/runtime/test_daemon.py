@@ -12,12 +12,13 @@ import pytest
 
 from helpers.faults import flip_bit
 from helpers.processes import Kernel, Machine, daemon_process, environment, eventually, machine
-from helpers.snapshots import contents, snapshot, stem, stored
+from helpers.snapshots import contents, ensure_claimed, snapshot, stem, stored
 from holdfast.runtime.files import replace_atomically
 from holdfast.runtime.jsontext import to_json
 from holdfast.runtime.manifest import parse_stem
 from holdfast.runtime.spool import Spool
 from holdfast.runtime.status import DaemonStatus
+from holdfast.runtime.stores import FolderStore
 
 MAX_RESIDENT_BYTES = 60_000_000
 BLOCKED = ("tensorflow", "keras", "IPython", "numpy", "google")
@@ -62,7 +63,9 @@ def a_spool_whose_kernel_is_gone(folder: Path, **changes: object) -> Spool:
         "store": (folder / "store").as_uri(),
         "persist_seconds": 86_400.0,
         "keep_last": 3,
+        "rejected": [],
     }
+    ensure_claimed(FolderStore(folder / "store" / "run"))
     replace_atomically(spool.folder / "session.json", to_json(session | changes))
     return spool
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import threading
 from pathlib import Path
 
@@ -194,6 +195,9 @@ def test_a_start_clears_an_object_whose_manifest_never_came(spool: Spool) -> Non
     spool.write("run", stem(1), snapshot(contents(1)))
     before = tree(spool.folder)
     object_of(spool, 2).write_bytes(b"whole, but its writer died before it committed")
+    spool.make_folders()
+    assert object_of(spool, 2).exists(), "a live writer may commit it at any moment"
+    os.utime(object_of(spool, 2), (0, 0))
     spool.make_folders()
     assert tree(spool.folder) == before
 
