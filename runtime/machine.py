@@ -24,6 +24,8 @@ def machine_id(local_folder: Path) -> str:
     """
     local_folder.mkdir(parents=True, exist_ok=True)
     path = local_folder / "machine"
+    if path.exists() and not path.stat().st_size:
+        path.unlink(missing_ok=True)  # by whoever else wrote it: never so by us
     if not path.exists():
         # Created whole and exclusively, so that two kernels which start together agree.
         with contextlib.suppress(FileExistsError):

@@ -31,7 +31,7 @@ class Run:
         for sequence in (1, 2, 3):
             uploaded(self.uploader, stem(sequence), contents(sequence))
         self.said: list[str] = []
-        self.damaged: set[Stem] = set()
+        self.damaged: set[tuple[str, Stem]] = set()
 
     def object(self, sequence: int) -> Path:
         return self.folder / "objects" / stem(sequence).object_name()
@@ -50,7 +50,7 @@ class Run:
                 return found.stem, read_back(found)
             except CheckpointDamaged as error:
                 self.said.append(str(error))
-                self.damaged.add(found.stem)
+                self.damaged.add((error.origin, found.stem))
         raise LookupError("nothing restored")
 
 
@@ -111,7 +111,7 @@ def test_where_all_are_damaged_there_is_nothing_to_restore(run: Run) -> None:
         truncate(run.manifest(sequence))
     assert run.newest() is None
     assert len(run.said) == 3
-    assert run.damaged == {stem(1), stem(2), stem(3)}
+    assert run.damaged == {("store", stem(number)) for number in (1, 2, 3)}
 
 
 def test_an_object_longer_than_needed_is_no_damage(run: Run) -> None:
@@ -155,7 +155,7 @@ def test_a_checkpoint_damaged_on_one_shelf_is_taken_from_the_other(run: Run) -> 
     assert found is not None
     assert (found[0].stem, found[0].shelf.origin) == (stem(3), "store")
     assert len(run.said) == 1
-    assert run.damaged == set()
+    assert run.damaged == {("spool", stem(3))}
 
 
 def test_a_manifest_whose_sizes_lie_reads_nothing_beyond_its_object(run: Run) -> None:

@@ -210,8 +210,9 @@ def test_a_mount_that_died_is_no_empty_store(store: FolderStore, spool: Spool) -
     uploader = Uploader(store, spool, 3)
     uploaded(uploader, stem(1), contents(1))
     store.folder.rename(store.folder.with_name("unmounted"))
-    with pytest.raises(StoreUnavailable):
-        uploaded(uploader, stem(2), contents(2))
+    snapshot_ = spool.write("run", stem(2), snapshot(contents(2)))
+    with pytest.raises(StoreUnavailable, match="unmounted"):
+        uploader.upload(snapshot_, 1, lambda count: None)
     assert not store.folder.exists()
     store.folder.with_name("unmounted").rename(store.folder)
     uploader.upload(spool.manifest(stem(2)), 1, lambda count: None)
