@@ -31,7 +31,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import psutil
 import typer
@@ -39,6 +39,9 @@ from plan import FULL, QUICK, Block, Sample, turns
 from rich.console import Console
 from table import Result, evaluate, goals, markdown, show
 from tqdm import tqdm
+
+WIDTH: Final = 130
+"""Columns that the tables want, also where the output is no terminal."""
 
 HERE = Path(__file__).resolve().parent
 
@@ -66,7 +69,7 @@ def main(
     text = markdown(results, machine)
     (out / "results.md").write_text(text, encoding="utf-8")
     (out / "results.json").write_text(json.dumps(plain(measured, machine), indent=1), encoding="utf-8")
-    show(results, Console())
+    show(results, Console(width=max(WIDTH, Console().width)))
 
 
 def run_block(block: Block, log: Path) -> Iterator[Sample]:
@@ -108,7 +111,8 @@ def plain(measured: Sequence[tuple[Result, list[Sample]]], machine: dict[str, An
         "machine": machine,
         "goals": [asdict(goal) for goal in goals(result for result, _ in measured)],
         "blocks": [
-            asdict(result) | {"samples": [sample.to_dict() for sample in samples]} for result, samples in measured
+            asdict(result) | {"samples": [sample.to_dict() for sample in samples]}
+            for result, samples in measured
         ],
     }
 

@@ -45,11 +45,9 @@ class Block:
 FULL: Final = tuple(
     Block(regime, megabytes, rounds)
     for regime in REGIMES
-    for megabytes, rounds in ((30, 9), (300, 7), (800, 4))
+    for megabytes, rounds in ((30, 9), (300, 6), (800, 4))
 )
-QUICK: Final = tuple(
-    Block(regime, megabytes, rounds) for regime in REGIMES for megabytes, rounds in ((30, 5), (100, 4))
-)
+QUICK: Final = (Block("saturated", 30, 3), Block("saturated", 100, 3), Block("free", 100, 2))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +14,9 @@ from rich.table import Table
 STALL_SECONDS: Final = 0.010
 SHARE_OF_PEER: Final = {"saturated": 0.5, "free": 0.1}
 """Goals: the longest stall, and the largest share of the best peer's stall and excess."""
+
+STALL_GROWTH: Final = 2.0
+"""Goal: a stall that does not depend on the size grows by no more, from the smallest state to the largest."""
 
 HEADS: Final = (
     "variant",
@@ -93,7 +96,9 @@ def evaluate(block: Block, samples: Sequence[Sample]) -> Result:
     best = min(both[name] for name in PEERS)
     usable = best > abs(both[NONE])
     costs = {
-        name: Cost(*(Figure.of(column) for column in zip(*found, strict=True)), both[name] / best if usable else None)
+        name: Cost(
+            *(Figure.of(column) for column in zip(*found, strict=True)), both[name] / best if usable else None
+        )
         for name, found in rows.items()
     }
     steps = [time for sample in samples if sample.round >= 0 for time in sample.quiet]
@@ -132,24 +137,45 @@ def goals(results: Iterable[Result]) -> list[Goal]:
         if ratio is not None:
             text = f"stall and excess {ratio:.2f} of the best peer's, at most {share} ({where})"
             found.append(Goal(text, ratio <= share))
+    for regime in dict.fromkeys(result.block.regime for result in results):
+        same = sorted(
+            (one for one in results if one.block.regime == regime), key=lambda one: one.block.megabytes
+        )
+        found += _stall_goals(same[0], same[-1])
+    return found
+
+
+def _stall_goals(small: Result, large: Result) -> list[Goal]:
+    found = []
+    where = f"{large.block.megabytes} MB, {REGIME_TITLES[large.block.regime]}"
     for name in (HOLDFAST, UPLOADED):
-        for regime in dict.fromkeys(result.block.regime for result in results):
-            stalls = [result for result in results if result.block.regime == regime]
-            largest = max(stalls, key=lambda result: result.block.megabytes)
-            stall = largest.costs[name].stall.median
-            text = (
-                f"{TITLES[name]}: stall {stall * 1e3:.1f} ms at {largest.block.megabytes} MB, "
-                f"at most {STALL_SECONDS * 1e3:.0f} ms ({REGIME_TITLES[regime]})"
-            )
-            found.append(Goal(text, stall <= STALL_SECONDS))
+        stall = large.costs[name].stall.median
+        text = f"stall {stall * 1e3:.1f} ms, at most {STALL_SECONDS * 1e3:.0f} ms ({TITLES[name]}; {where})"
+        found.append(Goal(text, stall <= STALL_SECONDS))
+    if small is not large:
+        growth = large.costs[HOLDFAST].stall.median / small.costs[HOLDFAST].stall.median
+        text = (
+            f"stall {growth:.1f} times that at {small.block.megabytes} MB, at most {STALL_GROWTH:.0f} ({where})"
+        )
+        found.append(Goal(text, growth <= STALL_GROWTH))
     return found
 
 
 def markdown(results: Sequence[Result], machine: dict[str, Any]) -> str:
     """The tables of all blocks and the goals."""
-    lines = ["# What a checkpoint costs", "", f"Measured on {_machine(machine)}. Medians ± median absolute deviation."]
+    lines = [
+        "# What a checkpoint costs",
+        "",
+        f"Measured on {_machine(machine)}. Medians ± median absolute deviation.",
+    ]
     for result in results:
-        lines += ["", f"## {_title(result)}", "", f"| {' | '.join(HEADS)} |", "|---" + "|---:" * (len(HEADS) - 1) + "|"]
+        lines += [
+            "",
+            f"## {_title(result)}",
+            "",
+            f"| {' | '.join(HEADS)} |",
+            "|---" + "|---:" * (len(HEADS) - 1) + "|",
+        ]
         lines += [f"| {' | '.join(row)} |" for row in _rows(result)]
     lines += ["", "## Goals", ""]
     lines += [f"- {goal}" for goal in goals(results)]
@@ -175,13 +201,12 @@ def _title(result: Result) -> str:
 
 
 def _rows(result: Result) -> list[tuple[str, ...]]:
-    milli: Callable[[Figure], str] = lambda figure: figure.text(1e3, 1)  # noqa: E731
     return [
         (
             TITLES[name],
-            milli(cost.stall),
-            milli(cost.excess),
-            milli(cost.both),
+            cost.stall.text(1e3, 1),
+            cost.excess.text(1e3, 1),
+            cost.both.text(1e3, 1),
             "-" if cost.ratio is None or name == NONE else f"{cost.ratio:.2f}",
             cost.cpu.text(digits=2),
             cost.daemon_cpu.text(digits=2),
@@ -192,4 +217,6 @@ def _rows(result: Result) -> list[tuple[str, ...]]:
 
 
 def _machine(machine: dict[str, Any]) -> str:
-    return f"{machine['cores']} cores ({machine['processor']}), {machine['memory_gb']} GB, {machine['versions']}"
+    return (
+        f"{machine['cores']} cores ({machine['processor']}), {machine['memory_gb']} GB, {machine['versions']}"
+    )
