@@ -35,10 +35,11 @@ from typing import Annotated, Any, Final
 
 import psutil
 import typer
-from plan import FULL, QUICK, Block, Sample, turns
 from rich.console import Console
-from table import Result, evaluate, goals, markdown, show
 from tqdm import tqdm
+
+from plan import FULL, QUICK, Block, Sample, turns
+from table import Result, evaluate, goals, markdown, show
 
 WIDTH: Final = 130
 """Columns that the tables want, also where the output is no terminal."""

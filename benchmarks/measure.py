@@ -50,7 +50,7 @@ class Meter:
         return Used(time.process_time(), times.user + times.system, written)
 
 
-class Clock(keras.callbacks.Callback):  # type: ignore[misc]
+class Clock(keras.callbacks.Callback):
     """The first callback of the training: says whose turn it is, and hands on a sample of each turn.
 
     A turn: the disks are let come to rest; some quiet steps; the step whose end is to be saved; the

@@ -60,7 +60,7 @@ class Peer(Nothing):
         self._gate.open = False
 
 
-class Gate(keras.callbacks.Callback):  # type: ignore[misc]
+class Gate(keras.callbacks.Callback):
     """Hands the end of a step on only while it is open."""
 
     def __init__(self, inner: keras.callbacks.Callback) -> None:
@@ -83,7 +83,7 @@ class Gate(keras.callbacks.Callback):  # type: ignore[misc]
         self.inner.on_train_end(logs)
 
 
-class ManagerCallback(keras.callbacks.Callback):  # type: ignore[misc]
+class ManagerCallback(keras.callbacks.Callback):
     """`tf.train.CheckpointManager` as its guide has it: model and optimizer, every n steps."""
 
     def __init__(self, folder: Path, every: int) -> None:

@@ -53,7 +53,7 @@ def make_data(model: Any) -> Any:
     return tf.data.Dataset.from_tensors(batch).repeat()
 
 
-class Waiting(keras.Model):  # type: ignore[misc]
+class Waiting(keras.Model):
     """A model whose forward and backward pass happen elsewhere: a wait, and gradients that lie ready.
 
     The optimizer's update of every variable is the real one.

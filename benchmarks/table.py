@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from plan import HOLDFAST, NONE, PEERS, REGIME_TITLES, TITLES, UPLOADED, VARIANTS, Block, Sample
 from rich.console import Console
 from rich.table import Table
+
+from plan import HOLDFAST, NONE, PEERS, REGIME_TITLES, TITLES, UPLOADED, VARIANTS, Block, Sample
 
 STALL_SECONDS: Final = 0.010
 SHARE_OF_PEER: Final = {"saturated": 0.5, "free": 0.1}
@@ -95,12 +96,11 @@ def evaluate(block: Block, samples: Sequence[Sample]) -> Result:
     both = {name: statistics.median(row[2] for row in found) for name, found in rows.items()}
     best = min(both[name] for name in PEERS)
     usable = best > abs(both[NONE])
-    costs = {
-        name: Cost(
-            *(Figure.of(column) for column in zip(*found, strict=True)), both[name] / best if usable else None
-        )
-        for name, found in rows.items()
-    }
+    costs = {}
+    for name, found in rows.items():
+        stall, excess, total, cpu, daemon, written = (Figure.of(column) for column in zip(*found, strict=True))
+        ratio = both[name] / best if usable else None
+        costs[name] = Cost(stall, excess, total, cpu, daemon, written, ratio)
     steps = [time for sample in samples if sample.round >= 0 for time in sample.quiet]
     return Result(block, Figure.of(steps), costs)
 
