@@ -61,7 +61,7 @@ class Watched:
 
     def capture(self, arrays: plain.Arrays) -> dict[str, Any]:
         """The attributes that differ from the beginning, as JSON; arrays go into ``arrays``."""
-        changed = {}
+        changed, opaque = {}, []
         arrays.copying = not self._ours  # Keras replaces its arrays (best_weights), never writes into them
         for name, value in self._attributes():
             if name in self._let_be:
@@ -70,13 +70,14 @@ class Watched:
                 if name not in self._first or plain.digest(value) != self._first[name]:
                     changed[name] = plain.encode(value, arrays)
             except plain.TooLarge as error:
+                opaque.append(name)
                 report.say_once(
                     f"too large {self.kind}.{name}",
                     f"{self.kind}.{name} is too large to be kept ({error}); a resume begins it anew",
                 )
             except plain.NotPlain:
-                continue
-        found: dict[str, Any] = {"class": self.kind, "attributes": changed}
+                opaque.append(name)  # such as TensorBoard's stack of writers: this process's own
+        found: dict[str, Any] = {"class": self.kind, "attributes": changed, "opaque": opaque}
         if self.kind == "CSVLogger":
             found["file"] = _read_small(Path(self.thing.filename))
         return found
@@ -85,7 +86,7 @@ class Watched:
         """Puts the attributes where they were."""
         changed = saved["attributes"]
         for name, (form, values) in self._first_values.items():
-            if name not in changed:
+            if name not in changed and name not in saved["opaque"]:
                 setattr(self.thing, name, plain.decode(form, values))
         for name, form in changed.items():
             if name in self._skipped:
