@@ -10,7 +10,7 @@ import psutil
 import tensorflow as tf
 
 from colab_bootstrap import Handle
-from holdfast.runtime.manifest import parse_stem
+from holdfast.runtime.names import parse_stem
 from plan import HOLDFAST, NONE, UPLOADED
 
 NEVER: Final = 86_400.0

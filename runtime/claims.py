@@ -14,7 +14,7 @@ import fastjsonschema
 from holdfast.runtime.errors import ClaimLost, FormatInvalid, ObjectExists, ObjectNotFound
 from holdfast.runtime.jsontext import to_json
 from holdfast.runtime.machine import ProcessId
-from holdfast.runtime.stores.base import Store
+from holdfast.runtime.stores.base import Content, Store
 
 FOLDER: Final = "claims"
 ATTEMPTS: Final = 20
@@ -22,6 +22,9 @@ ATTEMPTS: Final = 20
 
 BACKOFF_SECONDS: Final = 0.02
 """The longest wait before a second try; each further one may be longer by as much."""
+
+KEPT: Final = 20
+"""Claims kept for people to look at; only the highest one counts."""
 
 _NAME: Final = re.compile(r"(\d{8,12})-([0-9a-f]{8})\.json", re.ASCII)
 _MAX_BYTES: Final = 10_000
@@ -136,7 +139,7 @@ def make_claim(store: Store, session: str, machine: str, process: ProcessId, now
             time.sleep(secrets.randbelow(1000) / 1000 * BACKOFF_SECONDS * attempt)
         claim = Claim(highest(store)[0] + 1, session, machine, process, now)
         try:
-            store.create(claim.name, [to_json(claim.to_dict())])
+            store.create(claim.name, Content.of(to_json(claim.to_dict())))
         except ObjectExists:
             continue
         if highest(store) == (claim.incarnation, session) and not _has_rival(store, claim):
@@ -146,6 +149,14 @@ def make_claim(store: Store, session: str, machine: str, process: ProcessId, now
         where=store.url,
         hint="Start again, or give this one another run name",
     )
+
+
+def prune(store: Store, incarnation: int) -> None:
+    """Deletes all but the newest claims up to ``incarnation``, so that a listing of them stays short."""
+    matches = [match for name in store.sizes(FOLDER) if (match := _NAME.fullmatch(name))]
+    older = sorted((match for match in matches if int(match[1]) < incarnation), key=lambda match: int(match[1]))
+    for match in older[:-KEPT]:
+        store.delete(f"{FOLDER}/{match[0]}")
 
 
 def _has_rival(store: Store, claim: Claim) -> bool:

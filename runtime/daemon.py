@@ -14,33 +14,31 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import psutil
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 
-from holdfast.runtime.crashpoints import reach
-from holdfast.runtime.errors import CheckpointDamaged, ClaimLost, FormatInvalid, HoldfastError, ObjectNotFound
-from holdfast.runtime.files import read_json
+from holdfast.runtime.carrier import Carrier
+from holdfast.runtime.errors import ClaimLost, HoldfastError, StoreUnavailable
 from holdfast.runtime.machine import ProcessId
-from holdfast.runtime.manifest import Stem, parse_stem
-from holdfast.runtime.schedule import Waiting, next_to_persist, superseded
-from holdfast.runtime.spool import KEEP_NEWEST, Spool
+from holdfast.runtime.service import Service
+from holdfast.runtime.spool import Spool
 from holdfast.runtime.status import DaemonStatus
 from holdfast.runtime.stores import open_store
-from holdfast.runtime.upload import Uploader
 from holdfast.runtime.watching import watch
 
 LOCK_NAME: Final = "daemon.lock"
-SESSION_NAME: Final = "session.json"
 
 POLL_SECONDS: Final = 1.0
 """The longest wait between two looks at the kernel; snapshots are seen at once, by watchdog."""
 
 RETRY_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Waits after failures of the store, one after another; the last is repeated."""
+
+STORE_SECONDS: Final = 30.0
+"""How long one operation of the store is tried again before the daemon looks after other things."""
 
 NICE: Final = 19
 """The lowest priority: the training comes first."""
@@ -51,42 +49,6 @@ GRACE_SECONDS: Final = 30.0
 log = logging.getLogger("holdfast.daemon")
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
-    """What the daemon is to serve: the session's own words, from ``session.json``."""
-
-    session: str
-    incarnation: int
-    kernel: ProcessId
-    ended: bool
-    run: str
-    store: str
-    persist_seconds: float
-    keep_last: int
-    rejected: frozenset[Stem]
-
-    @classmethod
-    def load(cls, folder: Path) -> Service | None:
-        """Reads it; None where there is no session yet."""
-        value = read_json(folder / SESSION_NAME)
-        if value is None:
-            return None
-        try:
-            return cls(
-                str(value["session"]),
-                int(value["incarnation"]),
-                ProcessId(int(value["pid"]), float(value["started"])),
-                bool(value["ended"]),
-                str(value["run"]),
-                str(value["store"]),
-                float(value["persist_seconds"]),
-                int(value["keep_last"]),
-                frozenset(parse_stem(text) for text in value["rejected"]),
-            )
-        except (KeyError, TypeError, ValueError, OverflowError, AttributeError, FormatInvalid):
-            return None
-
-
 class Daemon:
     """Serves one spool."""
 
@@ -94,13 +56,9 @@ class Daemon:
         self.spool = Spool(folder)
         self.status = DaemonStatus(pid=os.getpid(), started=ProcessId.own().started)
         self._wake = threading.Event()
-        self._uploader: Uploader | None = None
-        self._served = ""
-        self._damage = ""
-        self._last_persist = float("-inf")
+        self._carrier: Carrier | None = None
         self._failures = 0
         self._retry_at = float("-inf")
-        self._unusable: set[Stem] = set()
         self._gone_since: float | None = None
 
     def serve(self) -> None:
@@ -152,116 +110,40 @@ class Daemon:
             wait = RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS)) - 1]
             self._retry_at = time.monotonic() + wait
             log.warning("attempt %d failed, next in %.0f s: %s", self._failures, wait, error)
-            if not self.status.error:
-                self.status.error_since = time.time()
-            self.status.error = str(error)
+            self._set_error(str(error))
         else:
             self._failures = 0
-            if self.status.error == self._damage:
+            damage = self._carrier.damage if self._carrier else ""
+            if self.status.error == damage:
                 return
-            self.status.error, self.status.error_since = self._damage, time.time()
+            self._set_error(damage)
         self.status.save(self.spool.folder)
 
     def _carry(self, service: Service, *, draining: bool) -> None:
-        uploader = self._open(service)
-        while (snapshot := self._next(uploader, service, draining=draining)) is not None:
-            reach("daemon.noticed")
-            self._last_persist = time.monotonic()
-            self._upload(uploader, service, snapshot.stem)
-            self._wake.clear()
-        self._discard_uploaded(uploader)
-
-    def _open(self, service: Service) -> Uploader:
-        if self._uploader is None or self._served != service.session:
+        if self._carrier is None or self._carrier.session != service.session:
             # Anew for each session: another machine may have written and deleted in between.
-            store = open_store(service.store).under(service.run)
-            uploader = Uploader(store, self.spool, service.keep_last)
-            uploader.learn()
-            self._uploader, self._served = uploader, service.session
-            self._last_persist = time.monotonic()
-            sound = uploader.known.keys() - uploader.unsound
-            if sound:
-                self._note_written(uploader, max(sound), uploader.known[max(sound)].taken_at)
-        self._uploader.keep_last = service.keep_last
-        self._uploader.unsound |= service.rejected
-        return self._uploader
+            self._carrier = None
+            store = open_store(service.store, deadline=STORE_SECONDS, failed=self._note_failure)
+            carrier = Carrier(self.spool, store.under(service.run), self.status, service.session)
+            carrier.learn()
+            self._carrier = carrier
+        self._carrier.carry(service, draining=draining, wake=self._wake)
 
-    def _note_written(self, uploader: Uploader, stem: Stem, at: float) -> None:
-        self.status.written, self.status.written_at = str(stem), at
-        if uploader.store.capabilities.confirmed_on_return:
-            self.status.confirmed, self.status.confirmed_at = str(stem), at
+    def _note_failure(self, error: StoreUnavailable) -> None:
+        """Lets the session know of a failure that the store is just trying again."""
+        log.warning("tried again: %s", error)
+        self._set_error(str(error))
         self.status.save(self.spool.folder)
 
-    def _waiting(self, uploader: Uploader) -> list[Waiting]:
-        done = uploader.known.keys() | self._unusable
-        found = [one for one in self.spool.waiting() if one.stem not in done]
-        newest = max(uploader.known, default=None)
-        stale = set() if newest is None else {one.stem for one in found if one.stem < newest}
-        # A scheduled snapshot older than what the store has of its slot brings nothing.
-        covered = {slot for stem in uploader.known for slot in uploader.known[stem].slots if stem == newest}
-        return [
-            one
-            for one in found
-            if one.stem not in stale or one.kind == "milestone" or not covered.issuperset(one.slots)
-        ]
-
-    def _next(self, uploader: Uploader, service: Service, *, draining: bool) -> Waiting | None:
-        waiting = self._waiting(uploader)
-        return next_to_persist(
-            waiting, time.monotonic(), self._last_persist, service.persist_seconds, draining=draining
-        )
-
-    def _upload(self, uploader: Uploader, service: Service, stem: Stem) -> None:
-        try:
-            snapshot = self.spool.manifest(stem)
-            self.status.uploading, self.status.uploading_bytes = str(stem), 0
-            self.status.uploading_total = snapshot.nbytes
-            self.status.save(self.spool.folder)
-            uploader.upload(snapshot, service.incarnation, self._progress())
-        except ObjectNotFound as error:
-            log.info("superseded meanwhile: %s", error)
-            return
-        except (CheckpointDamaged, FormatInvalid) as error:
-            log.error("not uploaded: %s", error)
-            self._unusable.add(stem)
-            self.status.unusable = str(max(self._unusable))
-            self._damage = f"a snapshot was damaged on the local disk before its upload: {error}"
-            return
-        finally:
-            self.status.uploading = ""
-        self._damage = ""
-        self.status.bytes_written = uploader.bytes_written
-        self._note_written(uploader, stem, time.time())
-        log.info("checkpoint %s written", stem)
-        uploader.enforce_retention(service.incarnation)
-
-    def _progress(self) -> _Progress:
-        return _Progress(self.status, self.spool.folder)
-
-    def _discard_uploaded(self, uploader: Uploader) -> None:
-        """Frees the spool of what the store has, but for the newest."""
-        for stem in self.spool.stems()[:-KEEP_NEWEST]:
-            if stem in uploader.known:
-                self.spool.discard(stem)
+    def _set_error(self, text: str) -> None:
+        if text and not self.status.error:
+            self.status.error_since = time.time()
+        self.status.error = text
 
     def _left_to_do(self) -> bool:
-        if self._uploader is None:
+        if self._carrier is None:
             return bool(self.spool.stems())
-        waiting = self._waiting(self._uploader)
-        return bool({one.stem for one in waiting} - superseded(waiting))
-
-
-class _Progress:
-    """Writes upload progress into the status, at most twice a second."""
-
-    def __init__(self, status: DaemonStatus, folder: Path) -> None:
-        self._status, self._folder, self._last = status, folder, 0.0
-
-    def __call__(self, count: int) -> None:
-        self._status.uploading_bytes += count
-        if (now := time.monotonic()) - self._last >= 0.5:
-            self._last = now
-            self._status.save(self._folder)
+        return self._carrier.left_to_do()
 
 
 class _Waker(FileSystemEventHandler):

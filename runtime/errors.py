@@ -39,7 +39,11 @@ class ObjectExists(StoreError):
 
 
 class StoreUnavailable(StoreError):
-    """The store did not answer, or has no room; it may later."""
+    """The store did not answer; it may at the next try."""
+
+
+class StoreRefused(StoreError):
+    """The store answers that it will not: no permission, no room, no bucket. Waiting alone does not help."""
 
 
 class FormatInvalid(HoldfastError):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, NamedTuple
 
 from holdfast.runtime.errors import FormatInvalid
-from holdfast.runtime.manifest import Stem, parse_stem
+from holdfast.runtime.names import Stem, parse_stem
 
 MAX_CALLS: Final = 200
 """Training calls remembered of one slot; older ones are forgotten, so a journal stays bounded."""

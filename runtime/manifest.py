@@ -3,80 +3,55 @@
 from __future__ import annotations
 
 import json
-import re
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NamedTuple, get_args
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Literal, get_args
 
 import fastjsonschema
 
 from holdfast.runtime.errors import FormatInvalid
 from holdfast.runtime.jsontext import to_json
+from holdfast.runtime.names import Stem, parse_object_name, parse_stem
 from holdfast.runtime.objects import DTYPE_BYTES, TensorSpec
 
 FORMAT: Final = 1
 """Number of this format; a reader refuses numbers it does not know."""
 
-MANIFEST_SUFFIX: Final = ".json"
-OBJECT_SUFFIX: Final = ".safetensors"
 
 Kind = Literal["scheduled", "milestone", "interrupted", "requested"]
 """Why a snapshot was taken. All but ``scheduled`` go to the store at once; milestones are kept."""
 
-_STEM: Final = re.compile(r"(\d{8,12})-(\d{6,12})-([0-9a-f]{8})", re.ASCII)
-_OBJECT: Final = re.compile(r"(.{24,34}?)(?:-try(\d{1,3}))?\.safetensors", re.ASCII)
+INDEX_BYTES: Final = 4
+"""Size of a block's number in a patch."""
+
 _HASH: Final = r"^[0-9a-f]{32}$"
 
 
-class Stem(NamedTuple):
-    """What names a checkpoint: greater is newer.
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """Rows of a tensor that changed after the object that holds it was written.
 
-    The session's name is part of it, so that two sessions which won the same incarnation on a
-    file system without create-if-absent still never write under one name.
+    In its object they are two tensors: the numbers of the changed blocks, U32, ascending, and their rows.
+
+    Attributes:
+        object: File name of the object that holds them.
+        index_offset: First byte of the blocks' numbers in that file.
+        rows_offset: First byte of the rows.
+        count: How many blocks changed.
+        block: Rows in a block; the tensor's last block may have fewer.
+        nbytes: Bytes of the rows.
     """
 
-    incarnation: int
-    sequence: int
-    session: str
-
-    def __str__(self) -> str:
-        return f"{self.incarnation:08d}-{self.sequence:06d}-{self.session}"
-
-    def object_name(self, attempt: int = 0) -> str:
-        """The file name of the object that this checkpoint writes.
-
-        Args:
-            attempt: Counts uploads that broke off after their object: no name is used twice.
-        """
-        return f"{self}-try{attempt}{OBJECT_SUFFIX}" if attempt else f"{self}{OBJECT_SUFFIX}"
+    object: str
+    index_offset: int
+    rows_offset: int
+    count: int
+    block: int
+    nbytes: int
 
     @property
-    def manifest_name(self) -> str:
-        """The file name of this checkpoint's manifest."""
-        return f"{self}{MANIFEST_SUFFIX}"
-
-
-def parse_stem(text: str) -> Stem:
-    """Reads a stem from its text, or from the name of a manifest.
-
-    Raises:
-        FormatInvalid: It is neither.
-    """
-    match = _STEM.fullmatch(text.removesuffix(MANIFEST_SUFFIX))
-    if match is None:
-        raise FormatInvalid("Not the name of a checkpoint", where=repr(text[:80]))
-    return Stem(int(match[1]), int(match[2]), match[3])
-
-
-def parse_object_name(text: str) -> Stem:
-    """The checkpoint that wrote the object of that name.
-
-    Raises:
-        FormatInvalid: It is not the name of an object.
-    """
-    match = _OBJECT.fullmatch(text)
-    if match is None:
-        raise FormatInvalid("Not the name of an object", where=repr(text[:80]))
-    return parse_stem(match[1])
+    def end(self) -> int:
+        """How long the object must be at least."""
+        return max(self.index_offset + INDEX_BYTES * self.count, self.rows_offset + self.nbytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +62,21 @@ class TensorRecord:
         spec: Name, dtype and shape.
         object: File name of the object that holds it.
         offset: Its first byte in that file.
-        hash: xxh3-128 of its bytes, in hexadecimal.
+        hash: xxh3-128 of its bytes, patches applied, in hexadecimal.
+        patches: Rows to be written over it, in this order.
     """
 
     spec: TensorSpec
     object: str
     offset: int
     hash: str
+    patches: tuple[Patch, ...] = ()
+
+    @property
+    def places(self) -> tuple[tuple[str, int, int], ...]:
+        """Every object it needs, with the bytes it needs of it and how long that must be at least."""
+        whole = (self.object, self.spec.nbytes, self.offset + self.spec.nbytes)
+        return (whole, *((one.object, INDEX_BYTES * one.count + one.nbytes, one.end) for one in self.patches))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,26 +118,31 @@ class Manifest:
                 "taken_at": self.taken_at,
                 "kind": self.kind,
                 "slots": list(self.slots),
-                "tensors": [
-                    {
-                        "name": record.spec.name,
-                        "dtype": record.spec.dtype,
-                        "shape": list(record.spec.shape),
-                        "object": record.object,
-                        "offset": record.offset,
-                        "xxh3_128": record.hash,
-                    }
-                    for record in self.tensors
-                ],
+                "tensors": [_tensor_to_dict(record) for record in self.tensors],
                 "journal": self.journal,
                 "state": self.state,
             }
         )
 
 
+def _tensor_to_dict(record: TensorRecord) -> dict[str, Any]:
+    value = {
+        "name": record.spec.name,
+        "dtype": record.spec.dtype,
+        "shape": list(record.spec.shape),
+        "object": record.object,
+        "offset": record.offset,
+        "xxh3_128": record.hash,
+    }
+    if record.patches:
+        value["patches"] = [asdict(patch) for patch in record.patches]
+    return value
+
+
 _MOST: Final = 2**62
 """Above every true offset, size and time; keeps arithmetic on them in bounds."""
 
+_PATCH_NUMBERS: Final = {"index_offset": 0, "rows_offset": 0, "count": 1, "block": 1, "nbytes": 1}
 _SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
     "required": ["format", "run", "checkpoint", "taken_at", "kind", "slots", "tensors", "journal", "state"],
@@ -181,6 +169,21 @@ _SCHEMA: Final[dict[str, Any]] = {
                     "object": {"type": "string", "maxLength": 60},
                     "offset": {"type": "integer", "minimum": 0, "maximum": _MOST},
                     "xxh3_128": {"type": "string", "pattern": _HASH},
+                    "patches": {
+                        "type": "array",
+                        "maxItems": 1000,
+                        "items": {
+                            "type": "object",
+                            "required": ["object", *_PATCH_NUMBERS],
+                            "properties": {
+                                "object": {"type": "string", "maxLength": 60},
+                                **{
+                                    key: {"type": "integer", "minimum": low, "maximum": _MOST}
+                                    for key, low in _PATCH_NUMBERS.items()
+                                },
+                            },
+                        },
+                    },
                 },
             },
         },
@@ -228,10 +231,16 @@ def manifest_from_bytes(data: bytes, *, name: str) -> Manifest:
 
 
 def _tensor_record(entry: dict[str, Any], manifest: str) -> TensorRecord:
+    patches = tuple(
+        Patch(one["object"], *(int(one[key]) for key in _PATCH_NUMBERS)) for one in entry.get("patches", ())
+    )
     try:
-        parse_object_name(entry["object"])  # no path, no other folder
+        for name in (entry["object"], *(patch.object for patch in patches)):
+            parse_object_name(name)  # no path, no other folder
     except FormatInvalid as error:
         raise FormatInvalid(f"A tensor in no object: {error}", where=manifest) from None
     shape = tuple(int(size) for size in entry["shape"])
     spec = TensorSpec(entry["name"], entry["dtype"], shape)
-    return TensorRecord(spec, entry["object"], int(entry["offset"]), entry["xxh3_128"])
+    if patches and not (shape and all(patch.nbytes <= spec.nbytes for patch in patches)):
+        raise FormatInvalid("A patch that is larger than its tensor", where=manifest)
+    return TensorRecord(spec, entry["object"], int(entry["offset"]), entry["xxh3_128"], patches)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypeVar
-
-import xxhash
+from typing import Final, TypeVar
 
 from holdfast.runtime.crashpoints import reach
 from holdfast.runtime.errors import (
@@ -18,36 +14,15 @@ from holdfast.runtime.errors import (
     ObjectNotFound,
 )
 from holdfast.runtime.journal import Journal, journal_from_dict
-from holdfast.runtime.manifest import Manifest, Stem, TensorRecord, manifest_from_bytes, parse_stem
-from holdfast.runtime.stores.base import Store
-
-READERS: Final = 4
-"""Ranges read at a time: enough to hide a network's latency, few enough for a small machine."""
-
-CHUNK_BYTES: Final = 8 << 20
-"""Bytes read, then hashed while they are still in the processor's cache."""
+from holdfast.runtime.manifest import Manifest, TensorRecord, manifest_from_bytes
+from holdfast.runtime.names import Stem
+from holdfast.runtime.reading import fill
+from holdfast.runtime.shelf import Shelf, newest_first
 
 MAX_MANIFEST_BYTES: Final = 256 << 20
 """A larger file is no manifest; it is not read."""
 
-Origin = Literal["spool", "store"]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Shelf:
-    """Where checkpoints lie: the spool or the run's folder in the store."""
-
-    origin: Origin
-    store: Store
-
-    def stems(self) -> list[Stem]:
-        """The checkpoints there, by the names of their manifests alone."""
-        found = []
-        for name in self.store.sizes("manifests"):
-            with suppress(FormatInvalid):
-                found.append(parse_stem(name))
-        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,64 +56,74 @@ class Checkpoint:
         """
         records = list(wanted)
         made = {record.spec.name: allocate(record) for record in records}
-        with ThreadPoolExecutor(READERS, thread_name_prefix="holdfast-restore") as pool:
-            # list() raises what a reader raised
-            list(pool.map(lambda record: self._read(record, made[record.spec.name][1]), records))
+        fill(self.shelf, [(record, made[record.spec.name][1]) for record in records], self._damaged)
         reach("restore.read")
         return {name: value for name, (value, _) in made.items()}
-
-    def _read(self, record: TensorRecord, memory: memoryview) -> None:
-        digest = xxhash.xxh3_128()
-        try:
-            for begin in range(0, len(memory), CHUNK_BYTES):
-                chunk = memory[begin : begin + CHUNK_BYTES]
-                self.shelf.store.read_into(f"objects/{record.object}", record.offset + begin, chunk)
-                digest.update(chunk)
-        except (ObjectNotFound, FormatInvalid) as error:
-            raise self._damaged(f"Tensor {record.spec.name} cannot be read: {error}", record) from None
-        if digest.hexdigest() != record.hash:
-            raise self._damaged(f"Tensor {record.spec.name} does not have the bytes it should", record)
 
     def _damaged(self, what: str, record: TensorRecord) -> CheckpointDamaged:
         return CheckpointDamaged(
             what,
             stem=str(self.stem),
             origin=self.shelf.origin,
-            where=f"{self.shelf.store.url}/objects/{record.object}",
+            where=f"{self.shelf.store.url}/{self.shelf.object_path(record.object)}",
         )
 
 
-def open_checkpoint(shelf: Shelf, stem: Stem) -> tuple[Checkpoint, Journal]:
-    """Reads a checkpoint's manifest, and makes sure that its objects are there and long enough.
+def read_manifest(shelf: Shelf, stem: Stem, size: int | None = None) -> Manifest:
+    """Reads a checkpoint's manifest.
+
+    Args:
+        shelf: Where it lies.
+        stem: Its name.
+        size: The manifest's size in bytes, where a listing told it.
 
     Raises:
-        CheckpointDamaged: They are not, or the manifest cannot be read.
+        ObjectNotFound: There is none.
+        FormatInvalid: It is none.
     """
-    where = f"{shelf.store.url}/manifests/{stem.manifest_name}"
+    path = shelf.manifest_path(stem)
+    size = shelf.store.size(path) if size is None else size
+    if size > MAX_MANIFEST_BYTES:
+        raise FormatInvalid(f"A manifest of {size} bytes", where=f"{shelf.store.url}/{path}")
+    return manifest_from_bytes(shelf.store.read(path, size), name=stem.manifest_name)
+
+
+def open_checkpoint(shelf: Shelf, stem: Stem, size: int | None = None) -> tuple[Checkpoint, Journal]:
+    """Reads a checkpoint's manifest, and makes sure that its objects are there and long enough.
+
+    Args:
+        shelf: Where it lies.
+        stem: Its name.
+        size: The manifest's size in bytes, where a listing told it.
+
+    Raises:
+        ObjectNotFound: There is no such checkpoint.
+        CheckpointDamaged: Its manifest cannot be read, or its objects are not whole.
+    """
+
+    def damaged(what: str) -> CheckpointDamaged:
+        where = f"{shelf.store.url}/{shelf.manifest_path(stem)}"
+        return CheckpointDamaged(
+            f"Checkpoint {stem} is damaged: {what}", stem=str(stem), origin=shelf.origin, where=where
+        )
+
     try:
-        size = shelf.store.sizes("manifests").get(stem.manifest_name)
-        if size is None:
-            raise ObjectNotFound("No such checkpoint", where=where)
-        if size > MAX_MANIFEST_BYTES:
-            raise FormatInvalid(f"A manifest of {size} bytes", where=where)
-        data = shelf.store.read(f"manifests/{stem.manifest_name}", size)
-        manifest = manifest_from_bytes(data, name=stem.manifest_name)
+        manifest = read_manifest(shelf, stem, size)
         journal = journal_from_dict(manifest.journal)
-    except (ObjectNotFound, FormatInvalid) as error:
-        raise CheckpointDamaged(
-            f"Checkpoint {stem} is damaged: {error}", stem=str(stem), origin=shelf.origin, where=where
-        ) from None
-    sizes = shelf.store.sizes("objects")
+    except FormatInvalid as error:
+        raise damaged(str(error)) from None
+    needed: dict[str, int] = {}
     for record in manifest.tensors:
-        have = sizes.get(record.object, -1)
-        if record.offset + record.spec.nbytes > have:
-            what = "is missing" if have < 0 else f"has only {have} bytes"
-            raise CheckpointDamaged(
-                f"Checkpoint {stem} is damaged: object {record.object} {what}",
-                stem=str(stem),
-                origin=shelf.origin,
-                where=where,
-            )
+        for name, _, end in record.places:
+            needed[name] = max(end, needed.get(name, 0))
+    for name, end in needed.items():
+        try:
+            have = shelf.store.size(shelf.object_path(name))
+        except ObjectNotFound:
+            shelf.store.size(shelf.manifest_path(stem))  # gone too: deleted since, not damaged
+            raise damaged(f"object {name} is missing") from None
+        if have < end:
+            raise damaged(f"object {name} has only {have} bytes")
     return Checkpoint(manifest, shelf), journal
 
 
@@ -157,11 +142,13 @@ def newest(
         say: Told about each damaged one. It is never deleted here.
         slot: Only checkpoints that hold this slot.
     """
-    for stem, shelf in _newest_first(shelves):
+    for stem, shelf, size in newest_first(shelves):
         if (shelf.origin, stem) in damaged:
             continue
         try:
-            found = open_checkpoint(shelf, stem)
+            found = open_checkpoint(shelf, stem, size)
+        except ObjectNotFound:  # recycled or deleted since it was listed
+            continue
         except CheckpointDamaged as error:
             damaged.add((shelf.origin, stem))
             say(error)
@@ -170,9 +157,3 @@ def newest(
             reach("restore.chosen")
             return found
     return None
-
-
-def _newest_first(shelves: Sequence[Shelf]) -> Iterator[tuple[Stem, Shelf]]:
-    found = [(stem, -rank, shelf) for rank, shelf in enumerate(shelves) for stem in shelf.stems()]
-    for stem, _, shelf in sorted(found, key=lambda entry: entry[:2], reverse=True):
-        yield stem, shelf

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from holdfast.runtime.manifest import Kind, Stem
+from holdfast.runtime.manifest import Kind
+from holdfast.runtime.names import Stem
 
 NEARLY_DUE: Final = 0.75
 """At the end of an epoch a snapshot is taken from this share of its interval on: an epoch's end

@@ -12,29 +12,32 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from tqdm import tqdm
 
 from holdfast.runtime import claims, report, schedule
 from holdfast.runtime.claims import Claim
 from holdfast.runtime.crashpoints import reach
-from holdfast.runtime.daemon import SESSION_NAME
 from holdfast.runtime.daemon_process import DaemonProcess
 from holdfast.runtime.errors import (
     CheckpointDamaged,
     ClaimLost,
     DaemonUnavailable,
+    ObjectNotFound,
     SettingsInvalid,
     SpoolFull,
+    StoreUnavailable,
 )
-from holdfast.runtime.files import read_json, replace_atomically
 from holdfast.runtime.journal import Journal
-from holdfast.runtime.jsontext import to_json
 from holdfast.runtime.machine import ProcessId, machine_id
-from holdfast.runtime.manifest import Manifest, Stem, parse_stem
-from holdfast.runtime.restore import Checkpoint, Shelf, newest, open_checkpoint
+from holdfast.runtime.manifest import Manifest
+from holdfast.runtime.names import Stem, parse_stem
+from holdfast.runtime.restore import Checkpoint, newest, open_checkpoint
+from holdfast.runtime.retention import Policy
+from holdfast.runtime.service import Service
 from holdfast.runtime.settings import Settings
+from holdfast.runtime.shelf import Shelf
 from holdfast.runtime.spool import Snapshot, Spool, spool_folder
 from holdfast.runtime.startup import Evidence, Situation, situation
 from holdfast.runtime.status import DaemonStatus
@@ -43,6 +46,9 @@ from holdfast.runtime.writer import Writer
 
 MONITOR_SECONDS: Final = 1.0
 """How often the session looks after its daemon."""
+
+STORE_SECONDS: Final = 60.0
+"""How long an operation of the store is tried again while the user waits for it."""
 
 _RUN_NAME: Final = re.compile(r"[\w][\w .()+=@-]{0,99}")
 log = logging.getLogger("holdfast.session")
@@ -58,6 +64,10 @@ def check_run_name(name: str) -> str:
         return name
     hint = "Use up to 100 letters, digits, spaces and . _ - ( ) + = @, beginning with a letter or digit"
     raise SettingsInvalid(f"{name[:120]!r} cannot name a run", hint=hint)
+
+
+def _say_failure(error: StoreUnavailable) -> None:
+    report.say_once("store slow", f"{error}. It is tried again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +128,7 @@ class Session:
             ClaimLost: Others kept claiming the run.
         """
         settings = replace(settings, store=normalise(settings.store), run=check_run_name(settings.run))
-        top = open_store(settings.store)
+        top = open_store(settings.store, deadline=STORE_SECONDS, failed=_say_failure)
         top.check()
         store = top.under(settings.run)
         base = Path(settings.spool).expanduser().absolute()
@@ -126,7 +136,7 @@ class Session:
         spool = Spool(spool_folder(base, settings.store, settings.run))
         spool.make_folders()
         before = claims.read_highest(store)
-        last = read_json(spool.folder / SESSION_NAME) or {}
+        last = Service.load(spool.folder)
         reach("start.evidence")
         claim = claims.make_claim(store, secrets.token_hex(4), machine, process, time.time())
         reach("start.claimed")
@@ -138,8 +148,9 @@ class Session:
             same_machine=before is not None and before.machine == machine,
             claimant_alive=before is not None and before.machine == machine and before.process.is_alive(),
             claimant_ended=before is not None
-            and last.get("session") == before.session
-            and bool(last.get("ended")),
+            and last is not None
+            and last.session == before.session
+            and last.ended,
             has_checkpoint=pair is not None,
         )
         checkpoint, journal = pair or (None, Journal())
@@ -206,10 +217,12 @@ class Session:
         """The checkpoint of that name; None where there is none, or a damaged one."""
         self.flush()
         for shelf in self.shelves:
-            if (shelf.origin, stem) in self.damaged or stem not in shelf.stems():
+            if (shelf.origin, stem) in self.damaged:
                 continue
             try:
                 return open_checkpoint(shelf, stem)[0]
+            except ObjectNotFound:
+                continue
             except CheckpointDamaged as error:
                 report.say(str(error))
         return None
@@ -268,7 +281,14 @@ class Session:
                     )
                 if status.fenced or self.fenced:
                     raise ClaimLost(status.fenced or "Another session has taken this run over")
+                if status.unconfirmed and parse_stem(status.written) >= target.stem:
+                    report.say_once(
+                        "cannot confirm",
+                        f"written, but not confirmed: {status.unconfirmed}. See docs/stores.md",
+                    )
+                    return False
                 if status.uploading:
+                    bar.total = status.uploading_total
                     bar.update(status.uploading_bytes - bar.n)
                 if not self.daemon.is_alive() and self.closed:
                     raise DaemonUnavailable("The daemon is gone", where=str(self.spool.folder / "daemon.log"))
@@ -299,10 +319,10 @@ class Session:
 
     def _still_ours(self) -> bool:
         """Whether no other kernel on this machine has taken the spool over."""
-        owner = (read_json(self.spool.folder / SESSION_NAME) or {}).get("session", self.claim.session)
-        if owner == self.claim.session:
+        service = Service.load(self.spool.folder)
+        if service is None or service.session == self.claim.session:
             return True
-        self._fence(f"Session {owner} has taken run {self.settings.run!r} over")
+        self._fence(f"Session {service.session} has taken run {self.settings.run!r} over")
         return False
 
     def _fence(self, reason: str) -> None:
@@ -316,19 +336,18 @@ class Session:
         """Tells the daemon whom it serves; never over the word of a session that came later."""
         if not taking_over and (self.fenced or not self._still_ours()):
             return
-        content: dict[str, Any] = {
-            "session": self.claim.session,
-            "incarnation": self.claim.incarnation,
-            "pid": self.claim.process.pid,
-            "started": self.claim.process.started,
-            "ended": ended,
-            "run": self.settings.run,
-            "store": self.settings.store,
-            "persist_seconds": 0.0 if persist_now else self.settings.persist_seconds,
-            "keep_last": self.settings.keep_last,
-            "rejected": sorted(str(stem) for origin, stem in self.damaged if origin == "store"),
-        }
-        replace_atomically(self.spool.folder / SESSION_NAME, to_json(content), durable=False)
+        settings = self.settings
+        Service(
+            session=self.claim.session,
+            incarnation=self.claim.incarnation,
+            kernel=self.claim.process,
+            ended=ended,
+            run=settings.run,
+            store=settings.store,
+            persist_seconds=0.0 if persist_now else settings.persist_seconds,
+            policy=Policy(settings.keep_last, settings.keep_hourly, settings.keep_daily, settings.max_bytes),
+            rejected=frozenset(stem for origin, stem in self.damaged if origin == "store"),
+        ).save(self.spool.folder)
 
     def _look_after(self) -> None:
         while not self._stop.wait(MONITOR_SECONDS):
@@ -356,3 +375,7 @@ class Session:
             )
         else:
             report.forget("store failing")
+        if status.warning:
+            report.say_once("store filling", status.warning)
+        else:
+            report.forget("store filling")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -47,6 +48,10 @@ class Settings:
         persist_seconds: Seconds between two checkpoints to the store. 2 min is the work that a
             lost VM may lose; shorter would keep a slow network busy.
         keep_last: Checkpoints kept of each model beside the milestones.
+        keep_hourly: Of each model's last so many hours, the newest checkpoint is kept beside those.
+        keep_daily: Of its last so many days likewise.
+        max_bytes: Bytes that a run may take in the store, 0 for no bound; also as a text such as
+            ``"10 GB"``. A 15 GB Drive wants one; what must go first is in docs/stores.md.
         iterator_max_bytes: Largest state of a `tf.data` iterator that is saved. 64 MiB takes
             about 0.1 s on the training thread; above it the position is found by fast-forward.
     """
@@ -57,6 +62,9 @@ class Settings:
     snapshot_seconds: float = 15.0
     persist_seconds: float = 120.0
     keep_last: int = 3
+    keep_hourly: int = 6
+    keep_daily: int = 7
+    max_bytes: int = 0
     iterator_max_bytes: int = 64 * 1024 * 1024
 
     def with_changes(self, changes: Mapping[str, Any], *, where: str) -> Settings:
@@ -74,8 +82,26 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
     "snapshot_seconds": (0.05, 86_400),
     "persist_seconds": (0.05, 86_400),
     "keep_last": (1, 10_000),
+    "keep_hourly": (0, 10_000),
+    "keep_daily": (0, 10_000),
+    "max_bytes": (0, 1 << 60),
     "iterator_max_bytes": (0, 1 << 40),
 }
+
+
+_SIZE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kMGT]?i?B)", re.ASCII)
+_UNITS: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_BINARY_UNITS: Final = {"": 1, "k": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def _in_bytes(value: Any) -> Any:
+    """The bytes that a text such as ``10 GB`` or ``512 MiB`` means; anything else as it is."""
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        return value
+    unit = match[2].removesuffix("B")
+    scale = _BINARY_UNITS[unit.removesuffix("i")] if unit.endswith("i") else _UNITS[unit]
+    return round(float(match[1]) * scale)
 
 
 def check_value(key: str, value: Any, where: str) -> str | float | int:
@@ -94,9 +120,12 @@ def check_value(key: str, value: Any, where: str) -> str | float | int:
             raise SettingsInvalid(f"{key} is {value!r}", where=where, hint=f"{key} takes a text")
         return value
     low, high = _RANGES[key]
+    if key.endswith("_bytes"):
+        value = _in_bytes(value)
     whole = isinstance(getattr(Settings(), key), int)
     kind = "a whole number" if whole else "a number"
-    hint = f"{key} takes {kind} from {low:g} to {high:g}"
+    also = ", or a text such as '10 GB'" if key.endswith("_bytes") else ""
+    hint = f"{key} takes {kind} from {low:g} to {high:g}{also}"
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not low <= value <= high or (whole and value != int(value)):
         raise SettingsInvalid(f"{key} is {str(value)[:80]!r}", where=where, hint=hint)

@@ -24,16 +24,8 @@ import xxhash
 from holdfast.runtime.crashpoints import reach
 from holdfast.runtime.errors import FormatInvalid, ObjectNotFound, SpoolFull
 from holdfast.runtime.files import TEMPORARY_SUFFIX, move, replace_atomically, write_at
-from holdfast.runtime.manifest import (
-    MANIFEST_SUFFIX,
-    OBJECT_SUFFIX,
-    Kind,
-    Manifest,
-    Stem,
-    TensorRecord,
-    manifest_from_bytes,
-    parse_stem,
-)
+from holdfast.runtime.manifest import Kind, Manifest, TensorRecord, manifest_from_bytes
+from holdfast.runtime.names import MANIFEST_SUFFIX, OBJECT_SUFFIX, Stem, parse_stem
 from holdfast.runtime.objects import TensorSpec, encode_header
 from holdfast.runtime.schedule import Waiting, superseded
 from holdfast.runtime.stores.folder import FolderStore

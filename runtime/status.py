@@ -27,8 +27,12 @@ class DaemonStatus:
         confirmed_at: Unix time in seconds at which that was known.
         uploading: The checkpoint being uploaded; empty for none.
         uploading_bytes: Bytes it has so far.
-        uploading_total: Bytes of all its tensors; those unchanged are never sent.
+        uploading_total: Bytes to be written for it, where that is known; what is unchanged is not.
         bytes_written: Bytes of objects written since the daemon began.
+        unconfirmed: Why what is written is not confirmed; empty where it is, or soon will be.
+        warning: What the user should know of the room that is left in the store; empty for nothing.
+        space_used: Bytes of the run's objects in the store.
+        space_free: Bytes that the store still takes; -1 where it does not tell.
         error: What fails at present; empty for nothing.
         error_since: Unix time in seconds at which that began.
         unusable: Newest snapshot that the local disk damaged before it was uploaded; empty for none.
@@ -46,6 +50,10 @@ class DaemonStatus:
     uploading_bytes: int = 0
     uploading_total: int = 0
     bytes_written: int = 0
+    unconfirmed: str = ""
+    warning: str = ""
+    space_used: int = 0
+    space_free: int = -1
     error: str = ""
     error_since: float = 0.0
     unusable: str = ""

@@ -1,119 +1,101 @@
-"""From the spool into the store: an object with what changed, then the manifest."""
+"""From the spool into the store: objects with what changed, then the manifest."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-import xxhash
-
 from holdfast.runtime import claims
-from holdfast.runtime.crashpoints import Step, reach
-from holdfast.runtime.errors import (
-    CheckpointDamaged,
-    ClaimLost,
-    FormatInvalid,
-    HoldfastError,
-    ObjectExists,
-    ObjectNotFound,
-    StoreUnavailable,
-)
-from holdfast.runtime.journal import journal_from_dict
-from holdfast.runtime.manifest import (
-    Manifest,
-    Stem,
-    TensorRecord,
-    manifest_from_bytes,
-    parse_object_name,
-    parse_stem,
-)
-from holdfast.runtime.objects import encode_header
-from holdfast.runtime.restore import MAX_MANIFEST_BYTES
-from holdfast.runtime.retention import Stored, choose_deletions
+from holdfast.runtime.catalogue import Catalogue
+from holdfast.runtime.crashpoints import reach
+from holdfast.runtime.errors import ClaimLost, ObjectExists, StoreUnavailable
+from holdfast.runtime.manifest import Manifest, TensorRecord
+from holdfast.runtime.names import Stem, object_path
+from holdfast.runtime.partial import PartialChanges
+from holdfast.runtime.retention import mostly_dead
+from holdfast.runtime.shelf import Shelf
 from holdfast.runtime.spool import Spool
-from holdfast.runtime.stores.base import Store
+from holdfast.runtime.stores.base import Content, Store
+from holdfast.runtime.writing import Meter, Piece, Rows, Whole, object_content
 
 MAX_ATTEMPTS: Final = 100
-"""Names tried for one checkpoint's object before it is given up."""
+"""Names tried for one object before it is given up."""
 
-CHUNK_BYTES: Final = 1 << 20
-"""Bytes copied at a time; all the memory that an upload takes."""
+PART_BYTES: Final = 64 << 20
+"""The least size of the objects that a large checkpoint is divided into, to be written side by side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A checkpoint that is in the store now.
+
+    Attributes:
+        manifest: Its manifest.
+        names: What was written for it, the manifest last: all of it is to be confirmed.
+    """
+
+    manifest: Manifest
+    names: tuple[str, ...]
 
 
 @dataclass(slots=True)
 class Uploader:
-    """Writes a run's snapshots into its folder in the store, and keeps that folder in bounds.
+    """Writes a run's snapshots into its folder in the store.
 
     Attributes:
         store: The run's folder in the store.
         spool: Where the snapshots are.
-        keep_last: Checkpoints kept of each slot.
-        known: The manifests in the store that are wanted for comparison and retention.
-        unsound: Those of ``known`` whose tensors are not to be built upon.
+        catalogue: What the store has.
         bytes_written: Bytes of objects written so far.
     """
 
     store: Store
     spool: Spool
-    keep_last: int
-    known: dict[Stem, Manifest] = field(default_factory=dict)
-    unsound: set[Stem] = field(default_factory=set)
+    catalogue: Catalogue = field(init=False)
     bytes_written: int = 0
+    _partial: PartialChanges = field(default_factory=PartialChanges)
 
-    def learn(self) -> None:
-        """Reads the manifests that are in the store already; damaged ones are left alone."""
-        sizes = self.store.sizes("objects")
-        for name, size in self.store.sizes("manifests").items():
-            with suppress(FormatInvalid, ObjectNotFound):
-                stem = parse_stem(name)
-                if stem not in self.known and size <= MAX_MANIFEST_BYTES:
-                    manifest = manifest_from_bytes(self.store.read(f"manifests/{name}", size), name=name)
-                    self.known[stem] = manifest
-                    ends = ((one.object, one.offset + one.spec.nbytes) for one in manifest.tensors)
-                    if any(end > sizes.get(name, -1) for name, end in ends):
-                        self.unsound.add(stem)
+    def __post_init__(self) -> None:
+        self.catalogue = Catalogue(Shelf("store", self.store))
 
-    def upload(self, snapshot: Manifest, incarnation: int, progress: Callable[[int], None]) -> Manifest:
+    def upload(self, snapshot: Manifest, incarnation: int, progress: Callable[[int, int], None]) -> Written:
         """Makes a checkpoint of a snapshot.
 
         Args:
             snapshot: The spool's manifest.
             incarnation: The incarnation under which this machine may write.
-            progress: Told the bytes of each piece as it is written.
-
-        Returns:
-            The manifest that is now in the store.
+            progress: Told how many bytes are written, and of how many.
 
         Raises:
             ClaimLost: A newer session has claimed the run.
             CheckpointDamaged: The snapshot's bytes are not what was taken.
             ObjectNotFound: The snapshot has been recycled meanwhile.
             StoreUnavailable: The store failed; nothing is lost, it can be done again.
+            StoreRefused: It will not have it; the same.
         """
         self.ensure_claim(incarnation)
-        have = {
-            (record.hash, record.spec.dtype, record.spec.nbytes): record for record in self._stored_tensors()
-        }
-        changed, kept = [], {}
-        for record in snapshot.tensors:
-            old = have.get((record.hash, record.spec.dtype, record.spec.nbytes))
-            if old is None:
-                changed.append(record)
-            else:
-                kept[record.spec.name] = replace(record, object=old.object, offset=old.offset)
-        written = self._write_object(snapshot.stem, changed, progress) if changed else {}
-        tensors = tuple({**kept, **written}[record.spec.name] for record in snapshot.tensors)
-        manifest = replace(snapshot, tensors=tensors)
+        kept, changed = self._compare(snapshot)
+        objects: dict[str, int] = {}
+        if changed:
+            with self.spool.shared(self.spool.objects / changed[0].object) as descriptor:
+                pieces = [self._piece(snapshot, record, descriptor) for record in changed]
+                reach("store.object.begin")
+                kept |= self._write_objects(snapshot.stem, pieces, objects, progress)
+                self.catalogue.objects.update(objects)  # orphans, should the manifest not come through
+                reach("store.object.written")
+        manifest = replace(snapshot, tensors=tuple(kept[record.spec.name] for record in snapshot.tensors))
         self.ensure_claim(incarnation)  # again: an upload may have taken long
         reach("store.manifest.begin")
         with suppress(ObjectExists):  # an earlier try had come this far
-            self.store.create(f"manifests/{snapshot.stem.manifest_name}", [manifest.to_bytes()])
+            self.store.create(snapshot.stem.manifest_path, Content.of(manifest.to_bytes()))
         reach("store.manifest.written")
-        self.known[snapshot.stem] = manifest
-        return manifest
+        self.catalogue.add(manifest, objects)
+        for record in changed:
+            self._partial.written(snapshot.slots, kept[record.spec.name])
+        return Written(manifest, (*map(object_path, objects), snapshot.stem.manifest_path))
 
     def ensure_claim(self, incarnation: int) -> None:
         """Makes sure that nobody claimed the run after ``incarnation``.
@@ -136,102 +118,82 @@ class Uploader:
                 hint="Stop the other notebook, or start this one under another run name",
             )
 
-    def _stored_tensors(self) -> Iterator[TensorRecord]:
-        newest: dict[str, Manifest] = {}
-        for stem in sorted(self.known.keys() - self.unsound):
-            for slot in self.known[stem].slots:
-                newest[slot] = self.known[stem]
-        for manifest in newest.values():
-            yield from manifest.tensors
-
-    def _write_object(
-        self, stem: Stem, records: list[TensorRecord], progress: Callable[[int], None]
-    ) -> dict[str, TensorRecord]:
-        header, offsets = encode_header([record.spec for record in records])
-        path = self.spool.objects / records[0].object
-        with self.spool.shared(path) as descriptor:
-            reach("store.object.begin")
-            name = self._create_object(
-                stem, lambda: _object_chunks(header, descriptor, records, str(stem), progress)
-            )
-            reach("store.object.written")
-        self.bytes_written += len(header) + sum(record.spec.nbytes for record in records)
-        return {
-            record.spec.name: replace(record, object=name, offset=offset)
-            for record, offset in zip(records, offsets, strict=True)
+    def _compare(self, snapshot: Manifest) -> tuple[dict[str, TensorRecord], list[TensorRecord]]:
+        """What the store has already, by name and as it has it, and what is to be written."""
+        worn = mostly_dead(self.catalogue.read.values(), self.catalogue.objects)
+        have = {
+            (record.hash, record.spec.dtype, record.spec.nbytes): record
+            for stored in self.catalogue.newest.values()
+            for record in stored.tensors
+            if not any(name in worn for name, _, _ in record.places)
         }
+        kept, changed = {}, []
+        for record in snapshot.tensors:
+            old = have.get((record.hash, record.spec.dtype, record.spec.nbytes))
+            if old is None or (old.patches and old.spec.shape != record.spec.shape):
+                changed.append(record)
+            else:
+                kept[record.spec.name] = replace(old, spec=record.spec)
+        return kept, changed
 
-    def _create_object(self, stem: Stem, chunks: Callable[[], Iterator[bytes | memoryview]]) -> str:
+    def _piece(self, snapshot: Manifest, record: TensorRecord, descriptor: int) -> Piece:
+        """How a changed tensor is to be written: whole, or the rows that changed."""
+        before = [self.catalogue.newest[slot] for slot in snapshot.slots if slot in self.catalogue.newest]
+        previous = next((old for stored in before for old in stored.tensors if old.spec == record.spec), None)
+        rows = self._partial.find(snapshot.slots, record, previous, descriptor)
+        stem = str(snapshot.stem)
+        return Rows(record, descriptor, stem, rows) if rows else Whole(record, descriptor, stem)
+
+    def _write_objects(
+        self,
+        stem: Stem,
+        pieces: list[Piece],
+        objects: dict[str, int],
+        progress: Callable[[int, int], None],
+    ) -> dict[str, TensorRecord]:
+        """Writes the pieces, and adds the objects to ``objects``; returns how the store has the tensors."""
+        parts = _divide(pieces, self.store.capabilities.parallel)
+        meter = Meter(sum(piece.nbytes for piece in pieces), progress)
+
+        def write(number: int) -> tuple[str, int, list[TensorRecord]]:
+            content, offsets = object_content(parts[number], meter.of(number))
+            name = self._create(stem, number, content)
+            return (
+                name,
+                content.size,
+                [piece.stored(name, places) for piece, places in zip(parts[number], offsets, strict=True)],
+            )
+
+        with ThreadPoolExecutor(max(1, len(parts)), thread_name_prefix="holdfast-upload") as pool:
+            done = [write(0)] if len(parts) == 1 else list(pool.map(write, range(len(parts))))
+        found = {}
+        for name, size, records in done:
+            objects[name] = size
+            self.bytes_written += size
+            found.update({record.spec.name: record for record in records})
+        return found
+
+    def _create(self, stem: Stem, part: int, content: Content) -> str:
         for attempt in range(MAX_ATTEMPTS):
-            name = stem.object_name(attempt)
-            with suppress(ObjectExists):  # left by an upload that broke off; retention removes it
-                self.store.create(f"objects/{name}", chunks())
+            name = stem.object_name(part, attempt)
+            try:
+                self.store.create(object_path(name), content)
                 return name
+            except ObjectExists:  # left by an upload that broke off; retention removes it
+                self.catalogue.objects.setdefault(name, 0)
         raise StoreUnavailable(f"{MAX_ATTEMPTS} uploads of checkpoint {stem} broke off", where=self.store.url)
 
-    def enforce_retention(self, incarnation: int) -> None:
-        """Deletes what retention lets go: manifests first, then objects that none names."""
-        self.ensure_claim(incarnation)
-        stored = [
-            Stored(stem, one.kind, one.slots, frozenset(record.object for record in one.tensors))
-            for stem, one in self.known.items()
-        ]
-        needed: frozenset[Stem] = frozenset()
-        if self.known:
-            with suppress(HoldfastError):
-                needed = journal_from_dict(self.known[max(self.known)].journal).stems()
-        objects = {}
-        for name in self.store.sizes("objects"):
-            with suppress(FormatInvalid):  # not ours: let be
-                objects[name] = parse_object_name(name)
-        deletions = choose_deletions(stored, objects, needed, self.keep_last)
-        for stem in deletions.manifests:
-            self.store.delete(f"manifests/{stem.manifest_name}")
-            self.known.pop(stem, None)
-        reach("store.retention")
-        # Objects of a manifest that cannot be read are not deleted: it may be a mount's whim.
-        unread = {name for name in self.store.sizes("manifests") if _unknown(name, self.known)}
-        if not unread:
-            for name in deletions.objects:
-                self.store.delete(f"objects/{name}")
-        self._delete_leftovers(incarnation)
 
-    def _delete_leftovers(self, incarnation: int) -> None:
-        """Removes what uploads of this and of earlier incarnations left, which broke off in their midst."""
-        for folder, parse in (("objects", parse_object_name), ("manifests", parse_stem)):
-            for name, meant in self.store.leftovers(folder).items():
-                with suppress(FormatInvalid):
-                    if parse(meant).incarnation <= incarnation:
-                        self.store.delete(f"{folder}/{name}")
-
-
-def _unknown(name: str, known: dict[Stem, Manifest]) -> bool:
-    try:
-        return parse_stem(name) not in known
-    except FormatInvalid:
-        return False
-
-
-def _object_chunks(
-    header: bytes, descriptor: int, records: list[TensorRecord], stem: str, progress: Callable[[int], None]
-) -> Iterator[bytes | memoryview]:
-    """The bytes of an object, each tensor checked against its hash on the way."""
-    middle: Step = "store.object.middle"
-    yield header
-    buffer = memoryview(bytearray(CHUNK_BYTES))
-    for record in records:
-        digest = xxhash.xxh3_128()
-        position, end = record.offset, record.offset + record.spec.nbytes
-        while position < end:
-            count = os.preadv(descriptor, [buffer[: min(CHUNK_BYTES, end - position)]], position)
-            if count == 0:
-                raise CheckpointDamaged("The snapshot is cut off", stem=stem, origin="spool")
-            digest.update(buffer[:count])
-            yield buffer[:count]
-            progress(count)
-            position += count
-        if digest.hexdigest() != record.hash:
-            raise CheckpointDamaged(
-                f"Tensor {record.spec.name} changed in the spool", stem=stem, origin="spool"
-            )
-        reach(middle)
+def _divide(pieces: list[Piece], most: int) -> list[list[Piece]]:
+    """Divides the pieces into at most ``most`` objects of about one size, none of them small."""
+    total = sum(piece.nbytes for piece in pieces)
+    target = max(PART_BYTES, -(-total // most))
+    parts: list[list[Piece]] = [[]]
+    size = 0
+    for piece in pieces:
+        if parts[-1] and size + piece.nbytes / 2 > target and len(parts) < most:
+            parts.append([])
+            size = 0
+        parts[-1].append(piece)
+        size += piece.nbytes
+    return parts

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from holdfast.runtime.manifest import Manifest, Stem
+from holdfast.runtime.manifest import Manifest
+from holdfast.runtime.names import Stem
 from holdfast.runtime.spool import Snapshot, Spool
 
 STOP_SECONDS: Final = 60.0

@@ -5,19 +5,21 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from holdfast.runtime.errors import (
     FormatInvalid,
     ObjectExists,
     ObjectNotFound,
+    StoreRefused,
     StoreUnavailable,
     StoreUnusable,
 )
 from holdfast.runtime.files import TEMPORARY_SUFFIX, create_durably
-from holdfast.runtime.stores.base import Capabilities, Store
+from holdfast.runtime.stores.base import Capabilities, Content, Listing, Quota, Store
 
 _HINTS = {
     errno.ENOSPC: "Free some space there",
@@ -26,19 +28,18 @@ _HINTS = {
     errno.EROFS: "The file system is mounted read-only",
     errno.ENOTCONN: "The mount is dead: mount it again",
 }
+_PERMANENT = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS})
+"""What does not pass while one waits for it."""
 
 
 class FolderStore(Store):
     """Objects as files below one folder."""
 
-    capabilities = Capabilities(atomic_create=True, confirmed_on_return=True)
+    capabilities = Capabilities(atomic_create=True, confirmed_on_return=True, parallel=2)
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-
-    @property
-    def url(self) -> str:
-        return self.folder.absolute().as_uri()
+        self.url = folder.absolute().as_uri()
 
     def under(self, prefix: str) -> FolderStore:
         return FolderStore(self._path(prefix))
@@ -55,14 +56,14 @@ class FolderStore(Store):
                 f"The store cannot be written: {error.strerror}", where=self.url, hint=hint
             ) from None
 
-    def create(self, name: str, chunks: Iterable[bytes | memoryview]) -> None:
+    def create(self, name: str, content: Content) -> None:
         path = self._path(name)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:  # also where a file stands in a folder's place
             raise self._unavailable(name, error) from None
         with self._translated(name):
-            create_durably(path, chunks)
+            create_durably(path, content.chunks())
 
     def read_into(self, name: str, offset: int, buffer: memoryview) -> None:
         with self._translated(name), open(self._path(name), "rb", buffering=0) as file:
@@ -74,24 +75,29 @@ class FolderStore(Store):
                     raise FormatInvalid(f"The file ends {len(rest)} bytes too early", where=self._where(name))
                 rest = rest[count:]
 
-    def sizes(self, prefix: str) -> dict[str, int]:
+    def size(self, name: str) -> int:
+        with self._translated(name):
+            status = os.stat(self._path(name), follow_symlinks=False)
+        if not stat.S_ISREG(status.st_mode):
+            raise ObjectNotFound("Not in the store", where=self._where(name))
+        return status.st_size
+
+    def list(self, prefix: str) -> Listing:
+        sizes, folders = {}, []
         with self._translated(prefix):
             try:
                 entries = list(os.scandir(self._path(prefix)))
             except FileNotFoundError:
-                return {}
-            return dict(self._files(entries))
-
-    @staticmethod
-    def _files(entries: list[os.DirEntry[str]]) -> Iterator[tuple[str, int]]:
-        for entry in entries:
-            if entry.name.endswith(TEMPORARY_SUFFIX):
-                continue
-            try:
-                if entry.is_file(follow_symlinks=False):
-                    yield entry.name, entry.stat(follow_symlinks=False).st_size
-            except FileNotFoundError:  # deleted since it was listed
-                continue
+                return Listing()
+            for entry in entries:
+                if entry.name.endswith(TEMPORARY_SUFFIX):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.name)
+                elif entry.is_file(follow_symlinks=False):
+                    with suppress(FileNotFoundError):  # deleted since it was listed
+                        sizes[entry.name] = entry.stat(follow_symlinks=False).st_size
+        return Listing(sizes, frozenset(folders))
 
     def leftovers(self, prefix: str) -> dict[str, str]:
         with self._translated(prefix):
@@ -103,6 +109,11 @@ class FolderStore(Store):
     def delete(self, name: str) -> None:
         with self._translated(name):
             self._path(name).unlink(missing_ok=True)
+
+    def quota(self) -> Quota | None:
+        with self._translated(""):
+            room = os.statvfs(self.folder)
+        return Quota(total=room.f_frsize * room.f_blocks, free=room.f_frsize * room.f_bavail)
 
     def _path(self, name: str) -> Path:
         parts = name.split("/")
@@ -129,8 +140,7 @@ class FolderStore(Store):
         except OSError as error:
             raise self._unavailable(name, error) from None
 
-    def _unavailable(self, name: str, error: OSError) -> StoreUnavailable:
+    def _unavailable(self, name: str, error: OSError) -> StoreUnavailable | StoreRefused:
+        kind = StoreRefused if error.errno in _PERMANENT else StoreUnavailable
         hint = _HINTS.get(error.errno or 0)
-        return StoreUnavailable(
-            f"The store failed: {error.strerror or error}", where=self._where(name), hint=hint
-        )
+        return kind(f"The store failed: {error.strerror or error}", where=self._where(name), hint=hint)

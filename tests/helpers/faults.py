@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pytest
 
 from holdfast.runtime import spool as spool_module
 from holdfast.runtime.errors import StoreUnavailable
-from holdfast.runtime.stores.base import Capabilities
+from holdfast.runtime.stores.base import Capabilities, Content
 from holdfast.runtime.stores.folder import FolderStore
 
 
@@ -21,10 +21,10 @@ class WithoutExclusivity(FolderStore):
 
     capabilities = Capabilities(atomic_create=False, confirmed_on_return=True)
 
-    def create(self, name: str, chunks: Iterable[bytes | memoryview]) -> None:
+    def create(self, name: str, content: Content) -> None:
         path = self._path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"".join(chunks))
+        path.write_bytes(b"".join(content.chunks()))
 
 
 class ActsAfterCreate(FolderStore):
@@ -34,8 +34,8 @@ class ActsAfterCreate(FolderStore):
         super().__init__(folder)
         self.prefix, self.act, self.acted = prefix, act, False
 
-    def create(self, name: str, chunks: Iterable[bytes | memoryview]) -> None:
-        super().create(name, chunks)
+    def create(self, name: str, content: Content) -> None:
+        super().create(name, content)
         if name.startswith(self.prefix) and not self.acted:
             self.acted = True
             self.act()
@@ -46,10 +46,10 @@ class RefusesManifests(FolderStore):
 
     refusing = True
 
-    def create(self, name: str, chunks: Iterable[bytes | memoryview]) -> None:
+    def create(self, name: str, content: Content) -> None:
         if self.refusing and name.startswith("manifests/"):
             raise StoreUnavailable("The store failed: on purpose", where=name)
-        super().create(name, chunks)
+        super().create(name, content)
 
 
 def flip_bit(path: Path, offset: int = -1) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Self
 import psutil
 
 from holdfast.runtime.machine import ProcessId
-from holdfast.runtime.restore import Shelf
+from holdfast.runtime.shelf import Shelf
 from holdfast.runtime.status import DaemonStatus
 from holdfast.runtime.stores import FolderStore
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from holdfast.runtime.manifest import Kind, Manifest, Stem, TensorRecord
+from holdfast.runtime.manifest import Kind, Manifest, TensorRecord
+from holdfast.runtime.names import Stem
 from holdfast.runtime.objects import DTYPE_BYTES, TensorSpec
 
 sessions = st.text("0123456789abcdef", min_size=8, max_size=8)
@@ -87,7 +88,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
     records = tuple(
         TensorRecord(
             spec,
-            draw(stems).object_name(draw(st.integers(0, 999))),
+            draw(stems).object_name(draw(st.integers(0, 999)), draw(st.integers(0, 999))),
             draw(st.integers(0, 2**62)),
             draw(st.text("0123456789abcdef", min_size=32, max_size=32)),
         )

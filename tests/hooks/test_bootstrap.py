@@ -91,8 +91,8 @@ def test_signatures_and_help_stay_keras_own(start: Start) -> None:
 @pytest.mark.parametrize(
     ("store", "says"),
     [
-        ("s3://bucket", "not supported"),
-        ("gs://bucket", "not supported"),
+        ("s3://bucket", "not known"),
+        ("gs://", "bucket"),
         ("file://host/path", "names a host"),
         ("/proc/holdfast", "cannot be written"),
         ("/etc/passwd/store", "cannot be written"),

@@ -22,6 +22,7 @@ from holdfast.runtime.claims import Claim, claim_from_bytes, highest, make_claim
 from holdfast.runtime.errors import FormatInvalid
 from holdfast.runtime.jsontext import to_json
 from holdfast.runtime.machine import ProcessId
+from holdfast.runtime.stores.base import Content
 from holdfast.runtime.stores.folder import FolderStore
 
 PROCESS = ProcessId(123, 1_700_000_000.25)
@@ -86,7 +87,7 @@ def test_whoever_sees_a_rival_of_its_own_incarnation_moves_on(tmp_path: Path, ri
     theirs = replace(PLAIN, incarnation=1, session=rival)
 
     def rival_claims() -> None:
-        WithoutExclusivity(folder).create(theirs.name, [to_json(theirs.to_dict())])
+        WithoutExclusivity(folder).create(theirs.name, Content.of(to_json(theirs.to_dict())))
 
     claim = claim_as(ActsAfterCreate(folder, "claims/", rival_claims), "aaaaaaaa")
     assert claim.incarnation == 2
@@ -98,22 +99,22 @@ def test_a_rival_that_claims_a_higher_one_meanwhile_is_outdone(tmp_path: Path) -
     theirs = replace(PLAIN, incarnation=5, session="bbbbbbbb")
 
     def rival_claims() -> None:
-        FolderStore(folder).create(theirs.name, [to_json(theirs.to_dict())])
+        FolderStore(folder).create(theirs.name, Content.of(to_json(theirs.to_dict())))
 
     assert claim_as(ActsAfterCreate(folder, "claims/", rival_claims), "aaaaaaaa").incarnation == 6
 
 
 def test_a_damaged_claim_still_counts_by_its_name_and_the_one_before_is_read(store: FolderStore) -> None:
     first = claim_as(store, "aaaaaaaa")
-    store.create("claims/00000009-bbbbbbbb.json", [b"{"])
-    store.create("claims/readme.txt", [b"not a claim"])
+    store.create("claims/00000009-bbbbbbbb.json", Content.of(b"{"))
+    store.create("claims/readme.txt", Content.of(b"not a claim"))
     assert highest(store) == (9, "bbbbbbbb")
     assert read_highest(store) == first
     assert claim_as(store, "cccccccc").incarnation == 10
 
 
 def test_a_name_in_digits_of_another_script_is_no_claim(store: FolderStore) -> None:
-    store.create("claims/٠٠٠٠٠٠٠٩-aaaaaaaa.json", [b"{}"])
+    store.create("claims/٠٠٠٠٠٠٠٩-aaaaaaaa.json", Content.of(b"{}"))
     assert highest(store) == (0, "")
 
 

@@ -68,7 +68,7 @@ def test_the_scripts_exit_status_is_the_commands(tmp_path: Path, script: Path, f
 def test_a_store_that_cannot_be_used_is_one_line_and_status_1(tmp_path: Path, script: Path) -> None:
     done = holdfast(tmp_path, "run", "--store", "s3://bucket", str(script))
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("holdfast: Stores of the kind 's3' are not supported")
+    assert done.stderr.startswith("holdfast: Stores of the kind 's3' are not known")
     assert "Traceback" not in done.stderr
 
 
@@ -91,8 +91,9 @@ def test_a_daemon_serves_the_spool_it_is_given(tmp_path: Path) -> None:
     spool.make_folders()
     spool.write("run", stem(1), snapshot(contents(1)))
     session = {"session": "aaaaaaaa", "incarnation": 1, "pid": 1, "started": 1.0, "ended": True, "run": "run"}
-    rest = {"store": (tmp_path / "store").as_uri(), "persist_seconds": 9.0, "keep_last": 3, "rejected": []}
+    rest = {"store": (tmp_path / "store").as_uri(), "persist_seconds": 9.0, "rejected": []}
+    rest["keep"] = {"last": 3, "hourly": 0, "daily": 0, "max_bytes": 0}
     ensure_claimed(FolderStore(tmp_path / "store" / "run"))
     replace_atomically(spool.folder / "session.json", to_json(session | rest))
     assert holdfast(tmp_path, "daemon", str(spool.folder)).returncode == 0
-    assert (tmp_path / "store" / "run" / "manifests" / stem(1).manifest_name).exists()
+    assert (tmp_path / "store" / "run" / stem(1).manifest_path).exists()

@@ -12,7 +12,7 @@ import pytest
 from helpers.processes import Machine, eventually, machine
 from helpers.snapshots import contents, read_back, stored
 from holdfast.runtime.crashpoints import STEPS
-from holdfast.runtime.manifest import parse_stem
+from holdfast.runtime.names import parse_stem
 from holdfast.runtime.restore import Shelf, newest, open_checkpoint
 from holdfast.runtime.spool import Spool
 
@@ -56,7 +56,7 @@ def test_a_daemon_killed_at_this_step_loses_nothing(here: Machine, step: str) ->
 
 @pytest.mark.parametrize("step", ["store.object.middle", "store.object.written"])
 def test_what_a_killed_upload_left_is_collected_in_the_end(here: Machine, step: str) -> None:
-    kernel = here.open(crash_at=step, keep_last=1)
+    kernel = here.open(crash_at=step, keep_last=1, keep_hourly=0, keep_daily=0)
     kernel.tell("submit", seed=1, kind="requested")
     eventually(lambda: kernel.tell("state")["starts"] == 2, "the daemon's death and new start")
     for seed in (2, 3):
@@ -64,7 +64,7 @@ def test_what_a_killed_upload_left_is_collected_in_the_end(here: Machine, step: 
         assert kernel.tell("wait", timeout=60) == {"confirmed": True}
     kernel.tell("close")
     eventually(lambda: not here.daemons(), "the daemon's end")
-    left = sorted(path.name for path in (here.store.folder / "objects").iterdir())
+    left = [path.name for path in (here.store.folder / "objects").rglob("*") if path.is_file()]
     assert left == [name.object_name()]
 
 

@@ -12,10 +12,10 @@ import pytest
 
 from helpers.faults import flip_bit
 from helpers.processes import Kernel, Machine, daemon_process, environment, eventually, machine
-from helpers.snapshots import contents, ensure_claimed, snapshot, stem, stored
+from helpers.snapshots import contents, ensure_claimed, objects_of, snapshot, stem, stored
 from holdfast.runtime.files import replace_atomically
 from holdfast.runtime.jsontext import to_json
-from holdfast.runtime.manifest import parse_stem
+from holdfast.runtime.names import parse_stem
 from holdfast.runtime.spool import Spool
 from holdfast.runtime.status import DaemonStatus
 from holdfast.runtime.stores import FolderStore
@@ -62,7 +62,7 @@ def a_spool_whose_kernel_is_gone(folder: Path, **changes: object) -> Spool:
         "run": "run",
         "store": (folder / "store").as_uri(),
         "persist_seconds": 86_400.0,
-        "keep_last": 3,
+        "keep": {"last": 3, "hourly": 0, "daily": 0, "max_bytes": 0},
         "rejected": [],
     }
     ensure_claimed(FolderStore(folder / "store" / "run"))
@@ -77,7 +77,7 @@ def test_what_a_session_submits_is_uploaded(here: Machine) -> None:
     assert stored(here.store, parse_stem(name)) == contents(1)
     status = DaemonStatus.load(kernel.spool)
     assert (status.written, status.confirmed, status.error) == (name, name, "")
-    assert status.bytes_written == sum(here.store.sizes("objects").values())
+    assert status.bytes_written == sum(objects_of(here.store).values())
 
 
 def test_a_scheduled_snapshot_waits_and_an_interrupted_one_does_not(here: Machine) -> None:
@@ -164,7 +164,7 @@ def test_what_was_confirmed_before_the_daemon_was_killed_is_confirmed_after_it(h
 def test_a_daemon_drains_what_a_dead_kernel_left_without_ever_having_met_it(tmp_path: Path) -> None:
     spool = a_spool_whose_kernel_is_gone(tmp_path)
     assert serve(spool.folder).returncode == 0
-    assert (tmp_path / "store" / "run" / "manifests" / stem(1).manifest_name).exists()
+    assert (tmp_path / "store" / "run" / stem(1).manifest_path).exists()
 
 
 def test_it_never_imports_what_is_slow_or_not_there(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_it_never_imports_what_is_slow_or_not_there(tmp_path: Path) -> None:
         assert b"blocked" in probe.stderr
     done = serve(spool.folder, extra)
     assert (done.returncode, "blocked" in done.stderr) == (0, False)
-    assert (tmp_path / "store" / "run" / "manifests" / stem(1).manifest_name).exists()
+    assert (tmp_path / "store" / "run" / stem(1).manifest_path).exists()
 
 
 def test_it_takes_no_more_memory_than_a_small_process_after_a_large_upload(here: Machine) -> None:
@@ -200,7 +200,7 @@ def test_it_takes_no_more_memory_than_a_small_process_after_a_large_upload(here:
     assert kernel.tell("wait", timeout=120) == {"confirmed": True}
     memory = psutil.Process(DaemonStatus.load(kernel.spool).pid).memory_full_info()
     # The set that is this process's alone and what it has resident, pages of shared libraries included.
-    assert sum(here.store.sizes("objects").values()) > 200_000_000
+    assert sum(objects_of(here.store).values()) > 200_000_000
     assert memory.uss <= MAX_RESIDENT_BYTES
     assert memory.rss <= MAX_RESIDENT_BYTES
 
@@ -220,4 +220,4 @@ def test_a_damaged_snapshot_does_not_keep_the_one_before_from_the_store(tmp_path
     spool.write("run", stem(2), snapshot(contents(2)))
     flip_bit(spool.objects / stem(2).object_name())
     assert serve(spool.folder).returncode == 0
-    assert (tmp_path / "store" / "run" / "manifests" / stem(1).manifest_name).exists()
+    assert (tmp_path / "store" / "run" / stem(1).manifest_path).exists()

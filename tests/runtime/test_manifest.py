@@ -12,14 +12,8 @@ from hypothesis import strategies as st
 from helpers.snapshots import stem
 from helpers.strategies import damaged, json_values, manifests, meddled, stems
 from holdfast.runtime.errors import FormatInvalid
-from holdfast.runtime.manifest import (
-    Manifest,
-    Stem,
-    TensorRecord,
-    manifest_from_bytes,
-    parse_object_name,
-    parse_stem,
-)
+from holdfast.runtime.manifest import Manifest, TensorRecord, manifest_from_bytes
+from holdfast.runtime.names import Stem, parse_object_name, parse_stem
 from holdfast.runtime.objects import TensorSpec
 
 RECORDS = tuple(

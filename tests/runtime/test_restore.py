@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from helpers.faults import flip_bit, tree, truncate
-from helpers.snapshots import Contents, contents, read_back, snapshot, stem, uploaded
-from holdfast.runtime.errors import CheckpointDamaged, HoldfastError
-from holdfast.runtime.manifest import Stem
-from holdfast.runtime.restore import Checkpoint, Shelf, newest, open_checkpoint
+from helpers.snapshots import Contents, contents, object_file, read_back, snapshot, stem, uploaded
+from holdfast.runtime.errors import CheckpointDamaged, HoldfastError, ObjectNotFound
+from holdfast.runtime.names import Stem
+from holdfast.runtime.restore import Checkpoint, newest, open_checkpoint
+from holdfast.runtime.shelf import Shelf
 from holdfast.runtime.spool import Spool
 from holdfast.runtime.stores import FolderStore
 from holdfast.runtime.upload import Uploader
@@ -26,7 +27,7 @@ class Run:
         self.store = FolderStore(self.folder)
         self.spool = Spool(folder / "spool")
         self.spool.make_folders()
-        self.uploader = Uploader(self.store, self.spool, keep_last=10)
+        self.uploader = Uploader(self.store, self.spool)
         self.shelf = Shelf("store", self.store)
         for sequence in (1, 2, 3):
             uploaded(self.uploader, stem(sequence), contents(sequence))
@@ -34,10 +35,10 @@ class Run:
         self.damaged: set[tuple[str, Stem]] = set()
 
     def object(self, sequence: int) -> Path:
-        return self.folder / "objects" / stem(sequence).object_name()
+        return object_file(self.folder, stem(sequence).object_name())
 
     def manifest(self, sequence: int) -> Path:
-        return self.folder / "manifests" / stem(sequence).manifest_name
+        return self.folder / stem(sequence).manifest_path
 
     def newest(self) -> Checkpoint | None:
         found = newest([self.shelf], self.damaged, lambda error: self.said.append(str(error)))
@@ -122,8 +123,8 @@ def test_an_object_longer_than_needed_is_no_damage(run: Run) -> None:
 
 def test_files_that_are_not_ours_are_passed_over(run: Run) -> None:
     for name in ("notes.txt", "99999999-000001-aaaaaaaa.json.bak", "desktop.ini", "99999999-1-a.json"):
-        (run.folder / "manifests" / name).write_bytes(b"{}")
-    (run.folder / "manifests" / stem(9).manifest_name).mkdir()
+        (run.manifest(1).parent / name).write_bytes(b"{}")
+    run.manifest(9).mkdir()
     assert run.restore() == (stem(3), contents(3))
     assert run.said == []
 
@@ -190,5 +191,5 @@ def test_a_damaged_tensor_spoils_only_those_who_want_it(run: Run) -> None:
 def test_a_run_that_is_not_there_has_nothing_to_restore(tmp_path: Path) -> None:
     shelf = Shelf("store", FolderStore(tmp_path / "none"))
     assert newest([shelf], set(), lambda error: None) is None
-    with pytest.raises(CheckpointDamaged):
+    with pytest.raises(ObjectNotFound):
         open_checkpoint(shelf, stem(1))

@@ -12,11 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from helpers.faults import tree
-from helpers.snapshots import contents, read_back, snapshot, stem
+from helpers.snapshots import contents, ensure_claimed, read_back, snapshot, stem, tidy
 from helpers.strategies import damaged, json_objects, meddled
-from holdfast.runtime.daemon import SESSION_NAME, Service
 from holdfast.runtime.errors import HoldfastError
-from holdfast.runtime.restore import Shelf, newest
+from holdfast.runtime.names import object_path
+from holdfast.runtime.restore import newest
+from holdfast.runtime.service import FILE_NAME, Service
+from holdfast.runtime.shelf import Shelf
 from holdfast.runtime.spool import Spool
 from holdfast.runtime.status import DaemonStatus
 from holdfast.runtime.stores import FolderStore
@@ -46,7 +48,7 @@ SERVICE: dict[str, Any] = {
     "run": "run",
     "store": "file:///x",
     "persist_seconds": 1.0,
-    "keep_last": 3,
+    "keep": {"last": 3, "hourly": 1, "daily": 1, "max_bytes": 0},
     "bytes_written": 5,
 }
 
@@ -77,11 +79,25 @@ def whole_object(spool: Spool) -> bytes:
     return (spool.objects / stem(2).object_name()).read_bytes()
 
 
+def as_store(spool: Spool) -> FolderStore:
+    """A store with the same files as the spool, where a store has them."""
+    store = FolderStore(spool.folder.parent / "store")
+    for name in (stem(1), stem(2)):
+        for source, target in (
+            (spool.objects / name.object_name(), object_path(name.object_name())),
+            (spool.manifests / name.manifest_name, name.manifest_path),
+        ):
+            (store.folder / target).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, store.folder / target)
+    ensure_claimed(store)
+    return store
+
+
 def everything_that_reads(spool: Spool) -> None:
     """Restores from the folder as spool and as store, and uploads what is in it."""
     shutil.rmtree(spool.folder.parent / "store", ignore_errors=True)
     before = tree(spool.folder.parent)
-    for shelf in (Shelf("spool", spool), Shelf("store", FolderStore(spool.folder))):
+    for shelf in (Shelf("spool", spool), Shelf("store", as_store(spool))):
         found = newest([shelf], set(), lambda error: None)
         if found is not None:
             try:
@@ -89,12 +105,13 @@ def everything_that_reads(spool: Spool) -> None:
             except HoldfastError:
                 pass
     spool.waiting()
-    assert tree(spool.folder.parent) == before
-    uploader = Uploader(FolderStore(spool.folder.parent / "store"), spool, keep_last=3)
+    assert {path: data for path, data in tree(spool.folder.parent).items() if path in before} == before
+    uploader = Uploader(FolderStore(spool.folder.parent / "store"), spool)
     try:
-        uploader.learn()
-        uploader.upload(spool.manifest(stem(2)), 1, lambda count: None)
-        uploader.enforce_retention(1)
+        uploader.catalogue.learn()
+        tidy(uploader)
+        uploader.upload(spool.manifest(stem(2)), 1, lambda done, total: None)
+        tidy(uploader)
     except HoldfastError:
         pass
     assert (spool.folder.parent / "secret").read_bytes() == b"outside"
@@ -139,16 +156,16 @@ def test_a_journal_nested_however_deep(spool: Spool, depth: int) -> None:
 @inside_one_folder
 @given(value=json_objects | meddled(SERVICE), name=st.sampled_from(["session", "status"]))
 def test_the_small_files_of_session_and_daemon(tmp_path: Path, value: object, name: str) -> None:
-    for file in (SESSION_NAME, "daemon.json"):
+    for file in (FILE_NAME, "daemon.json"):
         (tmp_path / file).write_text(json.dumps(value), encoding="utf-8")
     Service.load(tmp_path)
     DaemonStatus.load(tmp_path)
 
 
-@pytest.mark.parametrize("key", ["incarnation", "pid", "keep_last", "bytes_written", "started"])
+@pytest.mark.parametrize("key", ["incarnation", "pid", "persist_seconds", "bytes_written", "started"])
 @pytest.mark.parametrize("number", [float("inf"), float("nan"), 10**400], ids=["inf", "nan", "huge"])
 def test_impossible_numbers_in_the_small_files(tmp_path: Path, key: str, number: float) -> None:
-    for file in (SESSION_NAME, "daemon.json"):
+    for file in (FILE_NAME, "daemon.json"):
         (tmp_path / file).write_text(json.dumps(SERVICE | {key: number}), encoding="utf-8")
     Service.load(tmp_path)
     DaemonStatus.load(tmp_path)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from helpers.faults import tree, truncate
-from helpers.snapshots import contents, stem, stored, uploaded
+from helpers.snapshots import KEEP_TWO, contents, manifests_of, objects_of, stem, stored, tidy, uploaded
 from holdfast.runtime.journal import Journal, Place
 from holdfast.runtime.spool import Spool
-from holdfast.runtime.stores import FolderStore
+from holdfast.runtime.stores import Content, FolderStore
 from holdfast.runtime.upload import Uploader
 
 
@@ -35,11 +36,7 @@ def store(tmp_path: Path) -> OrderedDeletes:
 def uploader(store: OrderedDeletes, tmp_path: Path) -> Uploader:
     spool = Spool(tmp_path / "spool")
     spool.make_folders()
-    return Uploader(store, spool, keep_last=2)
-
-
-def manifests(store: FolderStore) -> set[str]:
-    return set(store.sizes("manifests"))
+    return Uploader(store, spool)
 
 
 def test_the_newest_are_kept_with_their_objects_and_nothing_else(
@@ -47,24 +44,24 @@ def test_the_newest_are_kept_with_their_objects_and_nothing_else(
 ) -> None:
     for sequence in range(1, 6):
         uploaded(uploader, stem(sequence), contents(sequence))
-        uploader.enforce_retention(1)
-    assert manifests(store) == {stem(4).manifest_name, stem(5).manifest_name}
-    assert set(store.sizes("objects")) == {stem(4).object_name(), stem(5).object_name()}
+        tidy(uploader)
+    assert manifests_of(store) == {stem(4).manifest_name, stem(5).manifest_name}
+    assert objects_of(store).keys() == {stem(4).object_name(), stem(5).object_name()}
 
 
 def test_an_object_that_a_kept_checkpoint_shares_is_kept(uploader: Uploader, store: OrderedDeletes) -> None:
     for sequence in range(1, 6):
         uploaded(uploader, stem(sequence), contents(1) | {"tensor-0": bytes([sequence])})
-        uploader.enforce_retention(1)
+        tidy(uploader)
     for sequence in (4, 5):
         assert stored(store, stem(sequence)) == contents(1) | {"tensor-0": bytes([sequence])}
-    assert stem(1).object_name() in store.sizes("objects")
+    assert stem(1).object_name() in objects_of(store)
 
 
 def test_manifests_are_deleted_before_objects(uploader: Uploader, store: OrderedDeletes) -> None:
     for sequence in range(1, 5):
         uploaded(uploader, stem(sequence), contents(sequence))
-    uploader.enforce_retention(1)
+    tidy(uploader)
     assert [name.split("/")[0] for name in store.deleted] == ["manifests"] * 2 + ["objects"] * 2
 
 
@@ -73,9 +70,9 @@ def test_what_the_newest_journal_names_is_kept(uploader: Uploader, store: Ordere
     journal.add("fp", (), Place("cell", 0)).newest = stem(1)
     for sequence in range(1, 6):
         uploaded(uploader, stem(sequence), contents(sequence), journal=journal.to_dict())
-        uploader.enforce_retention(1)
+        tidy(uploader)
     assert stored(store, stem(1)) == contents(1)
-    assert stem(2).manifest_name not in manifests(store)
+    assert stem(2).manifest_name not in manifests_of(store)
 
 
 def test_a_damaged_manifest_and_whatever_it_may_name_stay(
@@ -83,21 +80,21 @@ def test_a_damaged_manifest_and_whatever_it_may_name_stay(
 ) -> None:
     for sequence in range(1, 4):
         uploaded(uploader, stem(sequence), contents(sequence))
-    truncate(store.folder / "manifests" / stem(1).manifest_name)
+    truncate(store.folder / stem(1).manifest_path)
     before = tree(store.folder)
-    again = Uploader(store, uploader.spool, keep_last=1)
-    again.learn()
-    again.enforce_retention(1)
+    again = Uploader(store, uploader.spool)
+    again.catalogue.learn()
+    tidy(again, replace(KEEP_TWO, last=1))
     after = tree(store.folder)
-    assert before.keys() - after.keys() == {f"manifests/{stem(2).manifest_name}"}
+    assert before.keys() - after.keys() == {stem(2).manifest_path}
 
 
 def test_files_that_are_not_ours_stay(uploader: Uploader, store: OrderedDeletes) -> None:
     for name in ("objects/notes.txt", "manifests/notes.txt", "objects/model.safetensors"):
-        store.create(name, [b"mine"])
+        store.create(name, Content.of(b"mine"))
     for sequence in range(1, 6):
         uploaded(uploader, stem(sequence), contents(sequence))
-        uploader.enforce_retention(1)
+        tidy(uploader)
     assert store.read("objects/notes.txt", 4) == store.read("manifests/notes.txt", 4) == b"mine"
     assert store.read("objects/model.safetensors", 4) == b"mine"
 
@@ -105,9 +102,9 @@ def test_files_that_are_not_ours_stay(uploader: Uploader, store: OrderedDeletes)
 def test_retention_can_be_done_again(uploader: Uploader, store: OrderedDeletes) -> None:
     for sequence in range(1, 5):
         uploaded(uploader, stem(sequence), contents(sequence))
-    uploader.enforce_retention(1)
+    tidy(uploader)
     before = tree(store.folder)
-    again = Uploader(store, uploader.spool, keep_last=2)
-    again.learn()
-    again.enforce_retention(1)
+    again = Uploader(store, uploader.spool)
+    again.catalogue.learn()
+    tidy(again)
     assert tree(store.folder) == before

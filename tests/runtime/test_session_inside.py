@@ -10,9 +10,9 @@ import pytest
 
 from helpers.faults import flip_bit, full_disk, truncate
 from helpers.processes import eventually
-from helpers.snapshots import Contents, contents, read_back, snapshot
+from helpers.snapshots import Contents, contents, object_file, read_back, snapshot
 from holdfast.runtime.errors import CheckpointDamaged, StoreUnusable
-from holdfast.runtime.manifest import Stem
+from holdfast.runtime.names import Stem
 from holdfast.runtime.session import Session
 from holdfast.runtime.settings import Settings
 
@@ -135,13 +135,15 @@ def test_a_snapshot_damaged_in_the_spool_is_restored_from_the_store(
     assert restored(session) == (name, contents(2))
 
 
-def test_a_checkpoint_damaged_in_both_places_is_passed_over_for_good(start: Opener, said: list[str]) -> None:
+def test_a_checkpoint_damaged_in_both_places_is_passed_over_for_good(
+    start: Opener, said: list[str], tmp_path: Path
+) -> None:
     session = start()
     older = submit(session, 1, kind="milestone")
     name = submit(session, 2)
     assert session.wait(timeout=60, progress=False)
-    for folder in (session.spool.folder, session.store.folder):  # type: ignore[attr-defined]
-        truncate(folder / "objects" / name.object_name())
+    truncate(session.spool.objects / name.object_name())
+    truncate(object_file(tmp_path / "store" / "run", name.object_name()))
     assert restored(session) == restored(session) == (older, contents(1))
     assert sum(str(name) in line for line in said) <= 2
     assert session.checkpoint(name) is None
