@@ -7,12 +7,13 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from holdfast.runtime import spool as spool_module
 from holdfast.runtime.errors import StoreUnavailable
-from holdfast.runtime.stores.base import Capabilities, Content
+from holdfast.runtime.stores.base import Capabilities, Content, Listing
 from holdfast.runtime.stores.folder import FolderStore
 
 
@@ -98,3 +99,80 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
     }
+
+
+class FailsFor(FolderStore):
+    """Every operation fails for its first ``tries`` tries."""
+
+    def __init__(self, folder: Path, *, tries: int, error: type[Exception] = StoreUnavailable) -> None:
+        super().__init__(folder)
+        self.tries, self.error = tries, error
+        self.left: dict[str, int] = {}
+
+    def __getattribute__(self, name: str) -> Any:
+        found = super().__getattribute__(name)
+        if name not in STORE_OPERATIONS:
+            return found
+
+        def fails_first(*arguments: Any, **named: Any) -> Any:
+            left = self.left.setdefault(name, self.tries)
+            if left:
+                self.left[name] = left - 1
+                raise self.error("The store failed: on purpose")
+            try:
+                return found(*arguments, **named)
+            finally:
+                self.left.pop(name, None)
+
+        return fails_first
+
+    def under(self, prefix: str) -> FailsFor:
+        return FailsFor(self._path(prefix), tries=self.tries, error=self.error)
+
+
+STORE_OPERATIONS = frozenset(
+    ["check", "create", "read_into", "size", "list", "delete", "leftovers", "confirm", "quota", "holds"]
+)
+
+
+class SaysFailedButDidIt(FolderStore):
+    """The first create comes through, and its reply is lost; or ``instead`` is found there."""
+
+    def __init__(self, folder: Path, instead: bytes | None = None) -> None:
+        super().__init__(folder)
+        self.instead, self.lost = instead, False
+
+    def create(self, name: str, content: Content) -> None:
+        if self.lost:
+            return super().create(name, content)
+        self.lost = True
+        super().create(name, content if self.instead is None else Content.of(self.instead))
+        raise StoreUnavailable("The reply was lost: on purpose", where=name)
+
+
+class CountsRequests(FolderStore):
+    """Counts what is asked of it; no fault, but what shows a wasteful caller."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.requests: list[tuple[str, str]] = []
+
+    def count(self, operation: str) -> int:
+        """How often an operation was asked for."""
+        return sum(asked == operation for asked, _ in self.requests)
+
+    def create(self, name: str, content: Content) -> None:
+        self.requests.append(("create", name))
+        super().create(name, content)
+
+    def read_into(self, name: str, offset: int, buffer: memoryview) -> None:
+        self.requests.append(("read_into", name))
+        super().read_into(name, offset, buffer)
+
+    def size(self, name: str) -> int:
+        self.requests.append(("size", name))
+        return super().size(name)
+
+    def list(self, prefix: str) -> Listing:
+        self.requests.append(("list", prefix))
+        return super().list(prefix)

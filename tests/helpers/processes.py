@@ -77,6 +77,11 @@ class Kernel:
         return dict(json.loads(line)) if line else {}
 
     @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    @property
     def said(self) -> str:
         """What it has written to standard error."""
         return self.log.read_text(encoding="utf-8")
@@ -119,7 +124,14 @@ class Machine:
         """The same as a shelf to restore from."""
         return Shelf("store", self.store)
 
-    def start(self, *, base: Path | None = None, crash_at: str = "", **settings: Any) -> Kernel:
+    def start(
+        self,
+        *,
+        base: Path | None = None,
+        crash_at: str = "",
+        extra: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> Kernel:
         """Starts a kernel; its session opens meanwhile."""
         given = {
             "store": str(self.folder / "store"),
@@ -129,7 +141,8 @@ class Machine:
             **settings,
         }
         log = self.folder / f"kernel-{len(self.kernels)}.log"
-        kernel = Kernel(given, log, {"HOLDFAST_CRASH_AT": crash_at} if crash_at else None)
+        crash = {"HOLDFAST_CRASH_AT": crash_at} if crash_at else {}
+        kernel = Kernel(given, log, {**(extra or {}), **crash})
         self.kernels.append(kernel)
         return kernel
 
