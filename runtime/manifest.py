@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import Any, Final, Literal, get_args
 
 import fastjsonschema
@@ -218,6 +220,8 @@ def manifest_from_bytes(data: bytes, *, name: str) -> Manifest:
         raise FormatInvalid(f"Not a manifest: {error}", where=name) from None
     if len({record.spec.name for record in tensors}) != len(tensors):
         raise FormatInvalid("A manifest that names a tensor twice", where=name)
+    if _overlap(tensors):
+        raise FormatInvalid("A manifest with tensors that overlap", where=name)
     return Manifest(
         run=value["run"],
         stem=stem,
@@ -228,6 +232,18 @@ def manifest_from_bytes(data: bytes, *, name: str) -> Manifest:
         journal=value["journal"],
         state=value["state"],
     )
+
+
+def _overlap(tensors: Iterable[TensorRecord]) -> bool:
+    """Whether two tensors share bytes; the very same bytes, as equal tensors have, are no overlap."""
+    ranges = set()
+    for record in tensors:
+        ranges.add((record.object, record.offset, record.offset + record.spec.nbytes))
+        for patch in record.patches:
+            ranges.add((patch.object, patch.index_offset, patch.index_offset + INDEX_BYTES * patch.count))
+            ranges.add((patch.object, patch.rows_offset, patch.rows_offset + patch.nbytes))
+    solid = sorted(one for one in ranges if one[1] < one[2])
+    return any(one[0] == other[0] and other[1] < one[2] for one, other in pairwise(solid))
 
 
 def _tensor_record(entry: dict[str, Any], manifest: str) -> TensorRecord:

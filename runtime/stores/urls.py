@@ -78,6 +78,7 @@ def locate(url: str) -> Location:
             f"Stores of the kind {scheme[:20]!r} are not known", where=_bare(url), hint=f"Allowed: {ALLOWED}"
         )
     else:
+        _check_letters(url)
         try:
             folder = Path(url).expanduser()
         except RuntimeError as error:  # ~somebody who does not exist

@@ -13,7 +13,7 @@ import pytest
 
 from holdfast.runtime import spool as spool_module
 from holdfast.runtime.errors import StoreUnavailable
-from holdfast.runtime.stores.base import Capabilities, Content, Listing
+from holdfast.runtime.stores.base import Capabilities, Confirmation, Content, Listing, Quota
 from holdfast.runtime.stores.folder import FolderStore
 
 
@@ -176,3 +176,40 @@ class CountsRequests(FolderStore):
     def list(self, prefix: str) -> Listing:
         self.requests.append(("list", prefix))
         return super().list(prefix)
+
+
+class ConfirmsLater(FolderStore):
+    """What is written is safe only once the test says so, as on a drive that uploads by itself.
+
+    Attributes:
+        safe: Names that are safe.
+        answer: What is said of all others.
+        asked: How often it was asked.
+        failing: It does not answer.
+    """
+
+    capabilities = Capabilities(atomic_create=False, confirmed_on_return=False)
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.safe: set[str] = set()
+        self.answer: Confirmation = "pending"
+        self.asked = 0
+        self.failing = False
+
+    def confirm(self, name: str, content: Content | None = None) -> Confirmation:
+        self.asked += 1
+        if self.failing:
+            raise StoreUnavailable("The store failed: on purpose", where=name)
+        return "confirmed" if name in self.safe else self.answer
+
+
+class HasRoomFor(FolderStore):
+    """A store that says how much room it has; None for not at all."""
+
+    def __init__(self, folder: Path, free: int | None, *, total: int | None) -> None:
+        super().__init__(folder)
+        self.free, self.total = free, total
+
+    def quota(self) -> Quota | None:
+        return None if self.free is None else Quota(self.total, self.free)

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from holdfast.runtime.manifest import Kind, Manifest, TensorRecord
+from holdfast.runtime.manifest import Kind, Manifest, Patch, TensorRecord
 from holdfast.runtime.names import Stem
 from holdfast.runtime.objects import DTYPE_BYTES, TensorSpec
 
@@ -85,12 +85,26 @@ hostile_names = st.one_of(
 @st.composite
 def manifests(draw: st.DrawFn) -> Manifest:
     """Any manifest."""
+    end = 0
+
+    def place(nbytes: int) -> int:
+        nonlocal end  # one after another, so that no two overlap
+        offset = end + draw(st.integers(0, 2**50))
+        end = offset + nbytes
+        return offset
+
+    def patch(spec: TensorSpec) -> Patch:
+        count = draw(st.integers(1, 9))
+        name = draw(stems).object_name(draw(st.integers(0, 999)))
+        return Patch(name, place(4 * count), place(spec.nbytes), count, draw(st.integers(1, 9)), spec.nbytes)
+
     records = tuple(
         TensorRecord(
             spec,
             draw(stems).object_name(draw(st.integers(0, 999)), draw(st.integers(0, 999))),
-            draw(st.integers(0, 2**62)),
+            place(spec.nbytes),
             draw(st.text("0123456789abcdef", min_size=32, max_size=32)),
+            tuple(patch(spec) for _ in range(draw(st.integers(0, 2)))) if spec.shape and spec.nbytes else (),
         )
         for spec in draw(spec_lists)
     )
