@@ -18,6 +18,11 @@ def temporary_beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
 
 
+def sync(descriptor: int) -> None:
+    """Makes what was written to an open file durable."""
+    os.fsync(descriptor)
+
+
 def sync_folder(folder: Path) -> None:
     """Makes the names in ``folder`` durable. File systems that cannot do it are let off."""
     descriptor = os.open(folder, os.O_RDONLY)
