@@ -1,17 +1,22 @@
 """How fast checkpoints go into a store and come back, beside a plain copy of as many bytes.
 
-For each size of state, alternating in one run: a checkpoint is uploaded from the spool, and a file of the
-same size is copied into the same place and synced; the checkpoint is read back and verified, and that file is
-copied back. Then: what it costs to find the newest of 10,000 checkpoints, and the memory of a daemon that
-uploads a large state.
+For each size of state, alternating in one run. In a folder: a checkpoint is uploaded from the spool, and a file
+of the same size is copied into the same place and synced; the checkpoint is read back and verified, and that
+file is copied back. In GCS over HTTP, on a server of the tests in another process: beside the client's own
+``upload_from_filename`` and ``transfer_manager``, and what downloads with them. Then: what it costs to find the
+newest of 10,000 checkpoints, and the memory of a daemon that uploads a large state.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import random
 import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final
 
+import psutil
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -30,18 +36,21 @@ from holdfast.runtime.machine import ProcessId
 from holdfast.runtime.manifest import TensorRecord
 from holdfast.runtime.names import Stem
 from holdfast.runtime.objects import TensorSpec
-from holdfast.runtime.restore import open_checkpoint
+from holdfast.runtime.restore import newest, open_checkpoint
+from holdfast.runtime.retention import Policy
+from holdfast.runtime.service import Service
 from holdfast.runtime.shelf import Shelf
 from holdfast.runtime.spool import Snapshot, Spool, TensorSource
-from holdfast.runtime.stores import open_store
-from holdfast.runtime.stores.base import Store
+from holdfast.runtime.stores import FolderStore, open_store
+from holdfast.runtime.stores.base import Listing, Store
 from holdfast.runtime.upload import Uploader
 
 SESSION: Final = "beefbeef"
 TENSOR_MB: Final = 32
 """Size of one tensor: as the kernels of a large dense model."""
 
-GOAL: Final = 0.8
+MANY: Final = 10_000
+TESTS: Final = Path(__file__).resolve().parents[1] / "tests"
 
 
 @dataclass
@@ -162,31 +171,185 @@ def folder_rounds(
     return save, restore
 
 
+@contextmanager
+def gcs_server() -> Iterator[str]:
+    """The tests' server for GCS in a process of its own; yields its address."""
+    code = "\n".join(
+        [
+            "import sys; from helpers.gcs_server import GcsServer",
+            "with GcsServer('bench') as server: print(server.url, flush=True); sys.stdin.read()",
+        ]
+    )
+    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+
+
+def gcs_rounds(folder: Path, megabytes: int, rounds: int, step: Callable[[], object]) -> dict[str, Timing]:
+    """Save and restore beside the client's own ways."""
+    from google.cloud import storage
+    from google.cloud.storage import transfer_manager
+
+    with gcs_server() as address:
+        os.environ["STORAGE_EMULATOR_HOST"] = address
+        bench = Bench(open_store("gs://bench/team").under("run"), folder, megabytes)
+        bucket = storage.Client().bucket("bench")
+        found = {name: Timing() for name in ("save", "save many", "restore", "restore many")}
+        for number in range(rounds):
+            stem = bench.snapshot()
+            source = bench.spool.objects / stem.object_name()
+            parts = _parts(source, folder, 3)
+
+            def one() -> None:
+                with timed(found["save"].peer):
+                    bucket.blob(f"one-{number}").upload_from_filename(source)  # noqa: B023
+
+            def many() -> None:
+                with timed(found["save many"].peer):
+                    pairs = [(str(part), bucket.blob(f"{part.name}-{number}")) for part in parts]  # noqa: B023
+                    failed = transfer_manager.upload_many(pairs, worker_type=transfer_manager.THREAD)
+                    assert not any(isinstance(one, Exception) for one in failed), failed
+
+            def ours() -> None:
+                with timed(found["save"].ours):
+                    bench.save(stem)  # noqa: B023
+                found["save many"].ours.append(found["save"].ours[-1])
+
+            acts = [one, many, ours]
+            for act in acts[number % 3 :] + acts[: number % 3]:
+                act()
+            with timed(found["restore"].ours):
+                bench.restore(stem)
+            found["restore many"].ours.append(found["restore"].ours[-1])
+            with timed(found["restore"].peer):
+                bucket.blob(f"one-{number}").download_to_filename(folder / "back")
+            with timed(found["restore many"].peer):
+                transfer_manager.download_chunks_concurrently(
+                    bucket.get_blob(f"one-{number}"), folder / "back", worker_type=transfer_manager.THREAD
+                )
+            bench.spool.discard(stem)
+            step()
+        return found
+
+
+def _parts(source: Path, folder: Path, count: int) -> list[Path]:
+    """A file, divided into several."""
+    size, parts = source.stat().st_size, []
+    with source.open("rb") as file:
+        for number in range(count):
+            path = folder / f"part-{number}"
+            with path.open("wb") as part:
+                left = size // count + 1
+                while left and (chunk := file.read(min(left, 8 << 20))):
+                    part.write(chunk)
+                    left -= len(chunk)
+            parts.append(path)
+    return parts
+
+
+def start_up(folder: Path) -> tuple[float, int]:
+    """Seconds and listings that the newest of 10,000 checkpoints costs."""
+    store = open_store(str(folder / "many"))
+    bench = Bench(store, folder, TENSOR_MB)
+    bench.sequence = MANY - 1
+    last = bench.snapshot()
+    bench.save(last)
+    value = json.loads((folder / "many" / last.manifest_path).read_bytes())
+    for sequence in tqdm(range(1, MANY), unit="checkpoint", leave=False):
+        stem = Stem(1, sequence, SESSION)
+        path = folder / "many" / stem.manifest_path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(value | {"checkpoint": str(stem)}), encoding="utf-8")
+    listings = 0
+
+    class Counting(FolderStore):
+        def list(self, prefix: str) -> Listing:
+            nonlocal listings
+            listings += 1
+            return super().list(prefix)
+
+    seconds: list[float] = []
+    with timed(seconds):
+        found = newest([Shelf("store", Counting(folder / "many"))], set(), print)
+    assert found is not None
+    assert found[0].stem == last
+    return seconds[0], listings
+
+
+def daemon_memory(folder: Path, url: str, megabytes: int) -> float:
+    """The most memory in MB that a daemon has resident while it uploads a state."""
+    store = open_store(url).under("memory")
+    bench = Bench(store, folder, megabytes)
+    bench.snapshot()
+    Service(
+        session=SESSION,
+        incarnation=1,
+        kernel=ProcessId(1, 1.0),
+        ended=True,
+        run="memory",
+        store=url,
+        persist_seconds=1.0,
+        policy=Policy(),
+        rejected=frozenset(),
+    ).save(bench.spool.folder)
+    command = [sys.executable, "-m", "holdfast.runtime.daemon", str(bench.spool.folder)]
+    with (folder / "daemon.log").open("wb") as log:
+        daemon = psutil.Popen(command, stderr=log)
+    most = 0
+    while daemon.poll() is None:
+        with contextlib.suppress(psutil.Error):
+            most = max(most, daemon.memory_info().rss)
+        time.sleep(0.05)
+    assert open_checkpoint(Shelf("store", store), Stem(1, 1, SESSION))
+    return most / 1e6
+
+
 def main(
     sizes: Annotated[list[int] | None, typer.Option("--mb", help="Sizes of the state in MB.")] = None,
     rounds: Annotated[int, typer.Option(help="Rounds of each size.")] = 5,
     folder: Annotated[Path | None, typer.Option(help="Where to write; by default a temporary folder.")] = None,
 ) -> None:
-    """Measures the folder store beside plain copies."""
+    """Measures stores beside plain copies and beside the client's own ways."""
     sizes = sizes or [300, 2048]
+    console = Console(width=110)
     table = Table(
-        "store", "state MB", "save MB/s", "of a copy", "restore MB/s", "of a copy", title="Throughput"
+        "store and peer", "state MB", "save MB/s", "of peer", "restore MB/s", "of peer", title="Throughput"
     )
+
+    def row(name: str, megabytes: int, save: Timing, restore: Timing) -> None:
+        def rate(timing: Timing) -> str:
+            return f"{megabytes / statistics.median(timing.ours):.0f}"
+
+        table.add_row(
+            name, str(megabytes), rate(save), f"{save.ratio:.2f}", rate(restore), f"{restore.ratio:.2f}"
+        )
+
     with (
-        tempfile.TemporaryDirectory(dir=folder) as place,
-        tqdm(total=len(sizes) * rounds, unit="round") as bar,
+        tempfile.TemporaryDirectory(dir=folder) as name,
+        tqdm(total=2 * len(sizes) * rounds, unit="round") as bar,
     ):
+        place = Path(name)
         for megabytes in sizes:
-            save, restore = folder_rounds(Path(place), megabytes, rounds, bar.update)
-            table.add_row(
-                "folder",
-                str(megabytes),
-                f"{megabytes / statistics.median(save.ours):.0f}",
-                f"{save.ratio:.2f}",
-                f"{megabytes / statistics.median(restore.ours):.0f}",
-                f"{restore.ratio:.2f}",
-            )
-    Console(width=100).print(table)
+            save, restore = folder_rounds(place, megabytes, rounds, bar.update)
+            row("folder / plain copy", megabytes, save, restore)
+        for megabytes in sizes:
+            found = gcs_rounds(place, megabytes, rounds, bar.update)
+            row("GCS / upload_from_filename, download_to_filename", megabytes, found["save"], found["restore"])
+            row("GCS / transfer_manager", megabytes, found["save many"], found["restore many"])
+        bar.close()
+        console.print(table)
+        seconds, listings = start_up(place)
+        console.print(f"newest of {MANY} checkpoints in a folder: {seconds * 1000:.0f} ms, {listings} listings")
+        for url in (str(place / "resident"), "gs://bench/resident"):
+            with gcs_server() as address:
+                os.environ["STORAGE_EMULATOR_HOST"] = address
+                most = daemon_memory(place, url, max(sizes))
+                console.print(
+                    f"daemon, upload of {max(sizes)} MB to {url.partition(':')[0][:2]}: {most:.0f} MB"
+                )
 
 
 if __name__ == "__main__":

@@ -82,6 +82,7 @@ class Catalogue:
         """Takes note of a checkpoint that was deleted."""
         self.read.pop(stem, None)
         self.unsound.discard(stem)
+        self.unreadable.discard(stem)
 
     def distrust(self, stems: frozenset[Stem]) -> None:
         """Takes note of checkpoints whose tensors are damaged: nothing is built upon them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -10,9 +11,10 @@ from typing import Final
 from holdfast.runtime import claims
 from holdfast.runtime.catalogue import Catalogue
 from holdfast.runtime.crashpoints import reach
-from holdfast.runtime.errors import FormatInvalid, StoreError
+from holdfast.runtime.errors import FormatInvalid, ObjectNotFound, StoreError
 from holdfast.runtime.names import Stem, object_path, parse_object_name, parse_stem
 from holdfast.runtime.report import size
+from holdfast.runtime.restore import read_manifest
 from holdfast.runtime.retention import Deletions, Policy, choose_deletions
 from holdfast.runtime.stores.base import Quota, Store
 
@@ -66,11 +68,12 @@ class Upkeep:
         """
         complete = self.catalogue.read_some(READ_AT_ONCE)
         deletions = self.plan()
+        damaged = self._damaged_and_outlived()
         # While a manifest is unread or cannot be read, no object goes: it may be a mount's whim.
         objects = deletions.objects if complete and not self.catalogue.unreadable else ()
-        if deletions.manifests or objects:
+        if deletions.manifests or objects or damaged:
             ensure_claim()
-        for stem in deletions.manifests:
+        for stem in (*damaged, *deletions.manifests):
             self.store.delete(stem.manifest_path)
             self.catalogue.forget(stem)
         reach("store.retention")
@@ -82,6 +85,25 @@ class Upkeep:
             self._clear(incarnation)
             self._cleared = True
         return Deletions(deletions.manifests, tuple(objects), deletions.bytes_kept, deletions.over)
+
+    def _damaged_and_outlived(self) -> list[Stem]:
+        """The manifests that are none, such as an upload leaves that broke off, and that nobody will want.
+
+        They go like other checkpoints, once there are so many newer ones that are sound; until then they
+        stay for people to look at, and keep every object.
+        """
+        sound = sorted(self.catalogue.read.keys() - self.catalogue.unsound)
+        found = []
+        for stem in sorted(self.catalogue.unreadable):
+            if len(sound) - bisect.bisect(sound, stem) < self.policy.last:
+                continue
+            try:
+                read_manifest(self.catalogue.shelf, stem)
+            except ObjectNotFound:
+                self.catalogue.forget(stem)
+            except FormatInvalid:  # still: it was no whim of a mount
+                found.append(stem)
+        return found
 
     def _clear(self, incarnation: int) -> None:
         """Removes what uploads left that broke off in their midst, and all but the last claims."""

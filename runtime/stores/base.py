@@ -138,7 +138,9 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     def list(self, prefix: str) -> Listing:
-        """What lies directly in the folder ``prefix``; nothing where there is no such folder."""
+        """What lies directly in the folder ``prefix``, or here where it is empty; nothing where there is no
+        such folder.
+        """
 
     @abc.abstractmethod
     def delete(self, name: str) -> None:

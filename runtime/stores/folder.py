@@ -14,12 +14,13 @@ from holdfast.runtime.errors import (
     FormatInvalid,
     ObjectExists,
     ObjectNotFound,
+    StoreError,
     StoreRefused,
     StoreUnavailable,
     StoreUnusable,
 )
 from holdfast.runtime.files import TEMPORARY_SUFFIX, create_durably
-from holdfast.runtime.stores.base import Capabilities, Content, Listing, Quota, Store
+from holdfast.runtime.stores.base import Capabilities, Chunk, Content, Listing, Quota, Store
 
 _HINTS = {
     errno.ENOSPC: "Free some space there",
@@ -62,8 +63,22 @@ class FolderStore(Store):
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:  # also where a file stands in a folder's place
             raise self._unavailable(name, error) from None
-        with self._translated(name):
-            create_durably(path, content.chunks())
+        failed: list[OSError] = []
+
+        def chunks() -> Iterator[Chunk]:
+            try:
+                yield from content.chunks()
+            except OSError as error:  # not the store's failure
+                failed.append(error)
+                raise
+
+        try:
+            with self._translated(name):
+                create_durably(path, chunks())
+        except StoreError:
+            if failed:
+                raise failed[0] from None
+            raise
 
     def read_into(self, name: str, offset: int, buffer: memoryview) -> None:
         with self._translated(name), open(self._path(name), "rb", buffering=0) as file:
@@ -86,7 +101,7 @@ class FolderStore(Store):
         sizes, folders = {}, []
         with self._translated(prefix):
             try:
-                entries = list(os.scandir(self._path(prefix)))
+                entries = list(os.scandir(self._path(prefix) if prefix else self.folder))
             except FileNotFoundError:
                 return Listing()
             for entry in entries:

@@ -26,12 +26,14 @@ class Training:
         seconds_per_step: How long each of its steps is made to last.
         epochs: Its epochs, of twelve steps each.
         environment: Variables beside the usual ones.
+        store: URL of its store; by default a folder among its files.
     """
 
     folder: Path
     seconds_per_step: float = 0.05
     epochs: int = 4
     environment: dict[str, str] = field(default_factory=dict)
+    store: str = ""
 
     @property
     def outcome(self) -> dict[str, Any] | None:
@@ -47,7 +49,7 @@ class Training:
         self.folder.mkdir(parents=True, exist_ok=True)
         words = [self.folder / "outcome.json", self.seconds_per_step, self.epochs]
         program = [str(PROGRAM), *(str(word) for word in words)]
-        store = ["--store", str(self.folder / "store")]
+        store = ["--store", self.store or str(self.folder / "store")]
         command = ["-m", "holdfast.runtime.cli", "run", *store, *program] if followed else program
         environment = {
             **os.environ,

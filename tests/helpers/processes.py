@@ -87,6 +87,11 @@ class Kernel:
         return self.log.read_text(encoding="utf-8")
 
     @property
+    def gone(self) -> bool:
+        """Whether it has ended."""
+        return self._process.poll() is not None
+
+    @property
     def spool(self) -> Path:
         """The folder of its spool."""
         return Path(self.found["spool"])
@@ -109,8 +114,9 @@ class Kernel:
 class Machine:
     """A place with a store and a local disk, on which kernels are started."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str = "") -> None:
         self.folder, self.base = folder, folder / "local"
+        self.url = url or str(folder / "store")
         self.kernels: list[Kernel] = []
         self.spools: set[Path] = set()
 
@@ -134,7 +140,7 @@ class Machine:
     ) -> Kernel:
         """Starts a kernel; its session opens meanwhile."""
         given = {
-            "store": str(self.folder / "store"),
+            "store": self.url,
             "run": "run",
             "spool": str(base or self.base),
             "persist_seconds": 86_400.0,
@@ -173,9 +179,9 @@ class Machine:
 
 
 @contextmanager
-def machine(folder: Path) -> Iterator[Machine]:
-    """A machine on which nothing is left running."""
-    made = Machine(folder)
+def machine(folder: Path, url: str = "") -> Iterator[Machine]:
+    """A machine on which nothing is left running; by default its store is a folder on it."""
+    made = Machine(folder, url)
     try:
         yield made
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -41,7 +42,20 @@ def spool_store(tmp_path: Path) -> Iterator[Made]:
     yield Made(Spool(folder), Spool(folder), folder)
 
 
+def made_by(module: str, name: str) -> Callable[[Path], AbstractContextManager[Made]]:
+    """A maker in another module, which itself needs this one."""
+
+    def maker(tmp_path: Path) -> AbstractContextManager[Made]:
+        made: AbstractContextManager[Made] = getattr(importlib.import_module(module), name)(tmp_path)
+        return made
+
+    return maker
+
+
 MAKERS: dict[str, Callable[[Path], AbstractContextManager[Made]]] = {
     "folder": folder_store,
     "spool": spool_store,
+    "gcs": made_by("helpers.gcs_server", "gcs_store"),
+    "drive": made_by("helpers.drive_mount", "drive_store"),
+    "drive-api": made_by("helpers.drive_server", "drive_api_store"),
 }

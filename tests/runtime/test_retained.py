@@ -75,18 +75,37 @@ def test_what_the_newest_journal_names_is_kept(uploader: Uploader, store: Ordere
     assert stem(2).manifest_name not in manifests_of(store)
 
 
-def test_a_damaged_manifest_and_whatever_it_may_name_stay(
+def test_a_damaged_manifest_goes_once_enough_sound_ones_are_newer_and_its_objects_after_it(
+    uploader: Uploader, store: OrderedDeletes
+) -> None:
+    for sequence in range(1, 4):
+        uploaded(uploader, stem(sequence), contents(sequence))
+    truncate(store.folder / stem(2).manifest_path)
+    again = Uploader(store, uploader.spool)
+    again.catalogue.learn()
+    tidy(again)
+    assert stem(2).manifest_name in manifests_of(store)
+    for sequence in (4, 5):
+        uploaded(again, stem(sequence), contents(sequence))
+        tidy(again)
+    assert manifests_of(store) == {stem(4).manifest_name, stem(5).manifest_name}
+    uploaded(again, stem(6), contents(6))
+    tidy(again)
+    assert objects_of(store).keys() == {stem(5).object_name(), stem(6).object_name()}
+
+
+def test_a_damaged_manifest_and_whatever_it_may_name_stay_while_few_are_newer(
     uploader: Uploader, store: OrderedDeletes, tmp_path: Path
 ) -> None:
     for sequence in range(1, 4):
         uploaded(uploader, stem(sequence), contents(sequence))
-    truncate(store.folder / stem(1).manifest_path)
+    truncate(store.folder / stem(3).manifest_path)
     before = tree(store.folder)
     again = Uploader(store, uploader.spool)
     again.catalogue.learn()
     tidy(again, replace(KEEP_TWO, last=1))
     after = tree(store.folder)
-    assert before.keys() - after.keys() == {stem(2).manifest_path}
+    assert before.keys() - after.keys() == {stem(1).manifest_path}
 
 
 def test_files_that_are_not_ours_stay(uploader: Uploader, store: OrderedDeletes) -> None:
