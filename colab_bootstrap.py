@@ -18,8 +18,9 @@ def start(store: str | None = None, run: str | None = None, **settings: Any) -> 
     """Starts the runtime, or returns the handle of the one that runs.
 
     Args:
-        store: Where checkpoints are kept for good: a path or a ``file://`` URL. By default the
-            setting ``store``, else in Colab the mounted Drive's folder ``holdfast``, elsewhere ``./holdfast``.
+        store: Where checkpoints are kept for good: a path, ``gs://bucket/prefix``, ``drive:folder`` or
+            ``drive-api:folder``. By default the setting ``store``, else in Colab ``drive:holdfast``,
+            elsewhere ``./holdfast``.
         run: Name of this line of work. By default the setting ``run``, else the notebook's or the
             script's name.
         **settings: Any other setting, such as ``snapshot_seconds=5``.

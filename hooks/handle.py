@@ -13,19 +13,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from holdfast.hooks import keras_fit
+from holdfast.hooks.colab import prepare
 from holdfast.hooks.magics import register_magic
 from holdfast.hooks.notebook import Cells, script_name
 from holdfast.hooks.on_import import after_import
 from holdfast.hooks.patching import guarded, unpatch_all
 from holdfast.hooks.tracking import Tracker
 from holdfast.runtime import report
-from holdfast.runtime.errors import SettingsInvalid, StoreUnusable
+from holdfast.runtime.errors import SettingsInvalid
 from holdfast.runtime.session import Session
 from holdfast.runtime.settings import FILE_NAME, Settings, load
 from holdfast.runtime.settings_watch import SettingsWatch
 from holdfast.runtime.stores import normalise
+from holdfast.runtime.stores.credentials import in_colab
 
-COLAB_DRIVE: Final = Path("/content/drive/MyDrive")
+COLAB_STORE: Final = "drive:holdfast"
 LOG_NAME: Final = "kernel.log"
 
 
@@ -43,6 +45,8 @@ class Status:
         written_at: When that was done.
         confirmed: Newest checkpoint known to be safe there; empty for none.
         confirmed_at: When that was known.
+        unconfirmed: Why what is written is not confirmed; empty where it is, or soon will be.
+        warning: What to know of the room that is left; empty for nothing.
         problem: What fails at present; empty for nothing that is known.
     """
 
@@ -55,6 +59,8 @@ class Status:
     written_at: float
     confirmed: str
     confirmed_at: float
+    unconfirmed: str
+    warning: str
     problem: str
 
     def __str__(self) -> str:
@@ -69,6 +75,10 @@ class Status:
             line("written", self.written, self.written_at),
             line("confirmed", self.confirmed, self.confirmed_at),
         ]
+        if self.unconfirmed:
+            lines[-1] += f": {self.unconfirmed}"
+        if self.warning:
+            lines.append(f"  warning    {self.warning}")
         if self.problem:
             lines.append(f"  problem    {self.problem}")
         return "\n".join(lines)
@@ -97,6 +107,8 @@ class Handle:
             written_at=daemon.written_at,
             confirmed=daemon.confirmed,
             confirmed_at=daemon.confirmed_at,
+            unconfirmed=daemon.unconfirmed,
+            warning=daemon.warning,
             problem=problem,
         )
 
@@ -176,6 +188,7 @@ def start(arguments: dict[str, Any], folder: Path, *, default_run: str = "") -> 
         report.say("another store or run: the runtime is started anew")
         stop()
     report.forget_all()
+    prepare(settings.store)
     session = Session.open(settings)
     undo: list[Callable[[], None]] = [session.close]
     try:
@@ -218,15 +231,7 @@ def _complete(settings: Settings, default_run: str) -> Settings:
     """Fills in the defaults that depend on where this runs."""
     store, run = settings.store, settings.run
     if not store:
-        in_colab = "COLAB_RELEASE_TAG" in os.environ
-        if in_colab and not COLAB_DRIVE.is_dir():
-            raise StoreUnusable(
-                "Google Drive is not mounted",
-                where=str(COLAB_DRIVE),
-                hint="Run: from google.colab import drive; drive.mount('/content/drive'). Or name a store: "
-                "start('/path')",
-            )
-        store = str(COLAB_DRIVE / "holdfast") if in_colab else "./holdfast"
+        store = COLAB_STORE if in_colab() else "./holdfast"
     if not run:
         run = default_run or _default_run()
     return replace(settings, store=store, run=run)
