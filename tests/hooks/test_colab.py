@@ -169,9 +169,10 @@ def test_a_folder_needs_nothing(colab: Colab, url: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["gs://bucket/runs", "drive-api:runs"])
-def test_outside_colab_nobody_is_asked(colab: Colab, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    monkeypatch.delenv("COLAB_RELEASE_TAG")
-    hook.prepare(url)
+def test_outside_colab_nobody_is_asked(colab: Colab, url: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:  # ends before what the fixture set
+        patch.delenv("COLAB_RELEASE_TAG")
+        hook.prepare(url)
     assert colab.asked == []
 
 
