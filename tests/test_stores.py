@@ -37,7 +37,7 @@ def test_a_training_whose_machine_is_lost_ends_with_equal_bits(
         process.kill()
         output, _ = process.communicate()
         training.lose_machine()
-        assert training.outcome is None, output
+        assert not training.outcome, output
         process = training.begin()
         output, _ = process.communicate()
         assert process.returncode == 0, output

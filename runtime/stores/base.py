@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from holdfast.runtime.errors import ObjectNotFound
+from holdfast.runtime.errors import FormatInvalid, ObjectNotFound
 
 Chunk = bytes | memoryview
 COMPARE_BYTES: Final = 1 << 20
@@ -78,6 +78,30 @@ class Content:
     def of(cls, *pieces: Chunk) -> Content:
         """Content that is in memory."""
         return cls(sum(len(piece) for piece in pieces), lambda: iter(pieces))
+
+
+def parts_of(name: str, most_bytes: int | None = None) -> list[str]:
+    """The parts of a name in a store.
+
+    Args:
+        name: The name.
+        most_bytes: How long a part may be at most; None for any length.
+
+    Raises:
+        FormatInvalid: It is none: it is empty, absolute, leads elsewhere, or no store could have it.
+    """
+    parts = name.split("/")
+    try:
+        sizes = [len(part.encode()) for part in parts]
+    except UnicodeEncodeError:  # half a character
+        sizes = [0]
+    if (
+        0 in sizes
+        or any(part in (".", "..") or "\0" in part for part in parts)
+        or (most_bytes is not None and max(sizes) > most_bytes)
+    ):
+        raise FormatInvalid("Not a name in a store", where=repr(name[:80]))
+    return parts
 
 
 class Store(abc.ABC):

@@ -20,7 +20,7 @@ from holdfast.runtime.errors import (
     StoreUnavailable,
     StoreUnusable,
 )
-from holdfast.runtime.stores.base import Capabilities, Confirmation, Content, Listing, Quota, Store
+from holdfast.runtime.stores.base import Capabilities, Confirmation, Content, Listing, Quota, Store, parts_of
 from holdfast.runtime.stores.drive_rest import PACKAGE, WHERE, DriveRest, FileInfo, md5_of
 
 T = TypeVar("T")
@@ -255,13 +255,7 @@ class DriveApiStore(Store):
         return act(found.id)
 
     def _path(self, name: str) -> str:
-        parts = name.split("/")
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            parts = [""]
-        if any(part in ("", ".", "..") or "\0" in part or len(part.encode()) > NAME_BYTES for part in parts):
-            raise FormatInvalid("Not a name in a store", where=repr(name[:80]))
+        parts_of(name, NAME_BYTES)
         return f"{self.path}/{name}"
 
     def _where(self, name: str) -> str:

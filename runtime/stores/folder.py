@@ -20,7 +20,7 @@ from holdfast.runtime.errors import (
     StoreUnusable,
 )
 from holdfast.runtime.files import TEMPORARY_SUFFIX, create_durably
-from holdfast.runtime.stores.base import Capabilities, Chunk, Content, Listing, Quota, Store
+from holdfast.runtime.stores.base import Capabilities, Chunk, Content, Listing, Quota, Store, parts_of
 
 _HINTS = {
     errno.ENOSPC: "Free some space there",
@@ -131,14 +131,7 @@ class FolderStore(Store):
         return Quota(total=room.f_frsize * room.f_blocks, free=room.f_frsize * room.f_bavail)
 
     def _path(self, name: str) -> Path:
-        parts = name.split("/")
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            parts = [""]
-        if any(part in ("", ".", "..") or "\0" in part for part in parts):
-            raise FormatInvalid("Not a name in a store", where=repr(name[:80]))
-        return self.folder.joinpath(*parts)
+        return self.folder.joinpath(*parts_of(name))
 
     def _where(self, name: str) -> str:
         return f"{self.url}/{name}"

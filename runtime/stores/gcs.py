@@ -17,7 +17,7 @@ from holdfast.runtime.errors import (
     StoreUnavailable,
     StoreUnusable,
 )
-from holdfast.runtime.stores.base import Capabilities, Content, Listing, Store
+from holdfast.runtime.stores.base import Capabilities, Content, Listing, Store, parts_of
 from holdfast.runtime.stores.gcs_client import BucketClient
 from holdfast.runtime.stores.gcs_errors import no_bucket, translated, wants_payer
 from holdfast.runtime.stores.gcs_upload import IN_SESSION, TIMEOUT_SECONDS, Body, SessionLost, upload
@@ -204,16 +204,9 @@ class GcsStore(Store):
 
     def _key(self, name: str) -> str:
         """The object's whole name in the bucket."""
-        try:
-            key = f"{self.prefix}/{name}" if self.prefix else name
-            size = len(key.encode())
-        except UnicodeEncodeError:
-            size = LONGEST_NAME + 1
-        if (
-            size > LONGEST_NAME
-            or any(part in ("", ".", "..") for part in name.split("/"))
-            or any(letter in name for letter in "\0\r\n")
-        ):
+        parts_of(name)
+        key = f"{self.prefix}/{name}" if self.prefix else name
+        if len(key.encode()) > LONGEST_NAME or any(letter in name for letter in "\r\n"):
             raise FormatInvalid("Not a name in a store", where=repr(name[:80]))
         return key
 

@@ -53,6 +53,11 @@ class RefusesManifests(FolderStore):
         super().create(name, content)
 
 
+def unexpected(error: Exception) -> None:
+    """To be told of damage where there is none."""
+    raise AssertionError(f"said to be damaged: {error}")
+
+
 def flip_bit(path: Path, offset: int = -1) -> None:
     """Changes one bit of a file, in place; by default in its last byte."""
     data = bytearray(path.read_bytes())

@@ -76,7 +76,7 @@ def gcs_place(tmp_path: Path) -> Iterator[Place]:
 
         def spoil(name: str) -> None:
             stored = next(found for key, found in server.bucket.objects.items() if key.endswith(f"/run/{name}"))
-            data = bytearray(stored.data)
+            data = bytearray(stored.data or b"")
             data[len(data) // 2] ^= 0x10
             stored.data = bytes(data)
 

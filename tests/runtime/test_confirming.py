@@ -17,6 +17,7 @@ from holdfast.runtime.service import Service
 from holdfast.runtime.spool import Spool
 from holdfast.runtime.status import DaemonStatus
 from holdfast.runtime.stores import FolderStore
+from holdfast.runtime.stores.base import Confirmation
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def test_a_checkpoint_is_confirmed_when_all_that_it_needs_is(store: ConfirmsLate
     confirmations.add(stem(2), ["objects/2", "manifests/2"], ["objects/1"])
     store.safe |= {"objects/2", "manifests/2", "manifests/1"}
     assert not confirmations.look(0.0)
-    assert confirmations.confirmed is None
+    assert not confirmations.confirmed
     store.safe.add("objects/1")
     assert confirmations.look(100.0)
     assert confirmations.confirmed == stem(2)
@@ -137,7 +138,8 @@ def test_a_later_daemon_asks_again_about_what_an_earlier_one_wrote(
     spool.make_folders()
     ensure_claimed(store)
     spool.write("run", stem(1), snapshot(contents(1)))
-    for answer, confirmed in (("pending", ""), ("confirmed", str(stem(1)))):
+    answers: list[tuple[Confirmation, str]] = [("pending", ""), ("confirmed", str(stem(1)))]
+    for answer, confirmed in answers:
         store.answer = answer
         status = DaemonStatus()
         carrier = Carrier(spool, store, status, "aaaaaaaa")

@@ -13,7 +13,8 @@ from helpers.processes import Machine, eventually, machine
 from helpers.snapshots import contents, read_back, stored
 from holdfast.runtime.crashpoints import STEPS
 from holdfast.runtime.names import parse_stem
-from holdfast.runtime.restore import Shelf, newest, open_checkpoint
+from holdfast.runtime.restore import newest, open_checkpoint
+from holdfast.runtime.shelf import Shelf
 from holdfast.runtime.spool import Spool
 
 PROJECT = Path(__file__).parents[2]

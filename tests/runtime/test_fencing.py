@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
+from helpers.faults import unexpected
 from helpers.processes import TESTS, Kernel, Machine, eventually, machine
 from helpers.snapshots import contents, stored
 from holdfast.runtime.names import Stem, parse_stem
@@ -38,7 +39,7 @@ def persisted(kernel: Kernel, seed: int) -> Stem:
 
 def newest_contents(here: Machine) -> tuple[Stem, dict[str, bytes]]:
     """What a restore would take."""
-    found = newest([here.shelf], set(), pytest.fail)
+    found = newest([here.shelf], set(), unexpected)
     assert found is not None
     return found[0].stem, stored(here.store, found[0].stem)
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.faults import CountsRequests
+from helpers.faults import CountsRequests, unexpected
 from helpers.snapshots import contents, ensure_claimed, manifests_of, snapshot, stem, stored, tidy, uploaded
 from helpers.strategies import few_stems
 from holdfast.runtime.names import Stem
@@ -86,7 +86,7 @@ def ten_thousand(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_newest_of_ten_thousand_checkpoints_costs_three_listings(ten_thousand: Path) -> None:
     store = CountsRequests(ten_thousand / "run")
-    found = newest([Shelf("store", store)], set(), pytest.fail)
+    found = newest([Shelf("store", store)], set(), unexpected)
     assert found is not None
     assert found[0].stem == stem(10_000)
     assert store.count("list") == 3

@@ -86,7 +86,7 @@ def test_under_max_bytes_older_checkpoints_go(uploader: Uploader) -> None:
 def test_what_a_mostly_dead_object_still_holds_is_written_anew_and_the_object_goes(uploader: Uploader) -> None:
     first = contents(1, count=10, nbytes=10_000)
     uploaded(uploader, stem(1), first)
-    states = {}
+    states: dict[int, dict[str, bytes]] = {}
     for sequence in range(2, 14):
         states[sequence] = states.get(sequence - 1, first) | {
             f"tensor-{2 + sequence % 6}": bytes([sequence]) * 10_000

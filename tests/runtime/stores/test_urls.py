@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from holdfast.runtime.errors import HoldfastError, StoreUnusable
-from holdfast.runtime.stores import ALLOWED, normalise, open_store
+from holdfast.runtime.stores import ALLOWED, Content, normalise, open_store
 
 
 @given(
@@ -36,7 +36,7 @@ def test_any_text_is_a_store_or_unusable(url: str) -> None:
 def test_a_folder_is_the_same_store_by_path_and_by_url(tmp_path: Path, name: str) -> None:
     by_path = open_store(str(tmp_path / name))
     by_url = open_store(f"file://{quote(str(tmp_path / name))}")
-    by_path.create("a", [b"x"])
+    by_path.create("a", Content.of(b"x"))
     assert by_url.read("a", 1) == b"x"
     assert by_path.url == by_url.url == normalise(by_path.url)
     assert (tmp_path / name / "a").read_bytes() == b"x"
