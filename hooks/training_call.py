@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any, Literal
 
-from holdfast.hooks import capture, definition, plain, random_state, variables
+from holdfast.hooks import architecture, capture, definition, plain, random_state, variables
 from holdfast.hooks.data_position import FRESH, ITERATOR, Source, state_array
 from holdfast.hooks.interrupts import StepShield
 from holdfast.hooks.keras_state import Watched, WatchedCallbacks
@@ -324,6 +324,7 @@ class FitCall:
                 "globals": [name for name, _ in random_state.global_variables()],
             },
             "labels": {one.name: one.label for one in wanted},
+            "architecture": architecture.of_model(self.model),
         }
         sources += capture.array_sources(dict(arrays) | dict(objects))
         sources += capture.array_sources({name: state_array(state) for name, state in iterators.items()})

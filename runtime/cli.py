@@ -9,15 +9,25 @@ from typing import Annotated
 
 import typer
 
+from holdfast.runtime import report
+from holdfast.runtime.cli_export import export
+from holdfast.runtime.cli_prune import prune
+from holdfast.runtime.cli_runs import runs
+from holdfast.runtime.cli_show import show
+from holdfast.runtime.cli_verify import verify
+from holdfast.runtime.errors import HoldfastError
+from holdfast.runtime.exit_codes import code_of, explained
+
 app = typer.Typer(
     name="holdfast",
     help="Keras trainings that survive killed kernels and lost machines.",
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_show_locals=False,  # they may hold what nobody is to see
 )
 
 
-@app.callback()
+@app.callback(epilog=explained())
 def _commands() -> None:
     """Keras trainings that survive killed kernels and lost machines."""
 
@@ -51,9 +61,24 @@ def daemon(
     raise typer.Exit(serve(spool))
 
 
-def main() -> None:
-    """The console script's entry."""
-    app()
+for command in (runs, show, verify, prune, export):
+    app.command()(command)
+
+
+def main(words: list[str] | None = None) -> None:
+    """The console script's entry.
+
+    Args:
+        words: The command line; None for this process's own.
+
+    Raises:
+        SystemExit: Always, with a status of `exit_codes`.
+    """
+    try:
+        app(words)
+    except HoldfastError as error:
+        report.say(str(error))
+        sys.exit(code_of(error))
 
 
 if __name__ == "__main__":

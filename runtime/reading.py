@@ -149,7 +149,7 @@ def _finish(shelf: Shelf, target: _Target, damaged: Callable[[str, TensorRecord]
     if record.patches:
         try:
             for patch in record.patches:
-                _apply(shelf, record, patch, target.memory)
+                apply_patch(shelf, record, patch, target.memory)
         except (ObjectNotFound, FormatInvalid) as error:
             raise damaged(f"Tensor {record.spec.name} cannot be read: {error}", record) from None
         target.digest.update(target.memory)
@@ -157,7 +157,7 @@ def _finish(shelf: Shelf, target: _Target, damaged: Callable[[str, TensorRecord]
         raise damaged(f"Tensor {record.spec.name} does not have the bytes it should", record)
 
 
-def _apply(shelf: Shelf, record: TensorRecord, patch: Patch, memory: memoryview) -> None:
+def apply_patch(shelf: Shelf, record: TensorRecord, patch: Patch, memory: memoryview) -> None:
     """Writes the rows of a patch over a tensor."""
     path = shelf.object_path(patch.object)
     block = patch.block * (len(memory) // record.spec.shape[0])
