@@ -127,7 +127,10 @@ def decode(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
             if name in _COMPARISONS[home]:
                 return getattr(sys.modules[home], name)
         case {"state": state, **rest}:
-            return _generator(rest.get(TAG), decode(state, arrays))
+            try:
+                return _generator(rest.get(TAG), decode(state, arrays))
+            except (IndexError, OverflowError, AttributeError) as error:  # of the state's own class
+                raise ValueError(f"not a generator's state: {error}") from None
     raise ValueError(f"not a plain form: {str(value)[:80]}")
 
 

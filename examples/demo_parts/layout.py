@@ -154,7 +154,10 @@ def wait_until_gone(processes: list[psutil.Process], seconds: float) -> None:
 
 def newest_taken_at(tier: Path) -> float:
     """When the newest checkpoint under a folder was taken, as a Unix time in seconds; 0 for none."""
-    names = sorted(tier.rglob("manifests/*.json"), key=lambda path: path.name)
+    names = sorted(
+        (path for folder in tier.rglob("manifests") for path in folder.rglob("*.json")),
+        key=lambda path: path.name,
+    )
     try:
         return float(json.loads(names[-1].read_bytes())["taken_at"])
     except (IndexError, FileNotFoundError):  # none yet, or superseded meanwhile

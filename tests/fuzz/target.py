@@ -1,11 +1,12 @@
 """Coverage-guided fuzzing of what reads a store: ``python tests/fuzz/target.py NAME [libFuzzer options]``.
 
-Whatever the bytes, only the project's own errors may come out; libFuzzer watches the memory.
+Whatever the bytes, only the project's own errors may come out, with no more memory than MEMORY_BYTES.
 """
 
 from __future__ import annotations
 
 import json
+import resource
 import sys
 import tempfile
 from collections.abc import Callable
@@ -23,6 +24,10 @@ with atheris.instrument_imports(include=["holdfast"]):
     from holdfast.runtime.reading import fill
     from holdfast.runtime.shelf import Shelf
     from holdfast.runtime.stores import FolderStore, locate
+
+MEMORY_BYTES = 512 << 20
+"""Of address space; the interpreter and the fuzzer take 80 MB of it. libFuzzer's own limit counts what the
+process was that started this one."""
 
 STEM = Stem(1, 1, "aaaaaaaa")
 
@@ -140,7 +145,8 @@ def main() -> None:
         for number, seed in enumerate(seeds(sys.argv[1])):
             one_input(seed)
             (Path(corpus) / str(number)).write_bytes(seed)
-        atheris.Setup([sys.argv[0], corpus, *sys.argv[2:]], one_input)
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        atheris.Setup([sys.argv[0], corpus, "-rss_limit_mb=0", *sys.argv[2:]], one_input)
         atheris.Fuzz()
 
 

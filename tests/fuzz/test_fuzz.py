@@ -18,7 +18,6 @@ RUNS = {
     "url": 50_000,
     "patch": 5000,
 }
-MEMORY_MB = 512
 
 
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris has no wheel for this Python")
@@ -27,7 +26,6 @@ def test_only_our_errors_come_out_whatever_the_bytes(target: str, tmp_path: Path
     options = [
         f"-runs={RUNS[target]}",
         "-seed=1",
-        f"-rss_limit_mb={MEMORY_MB}",
         "-print_final_stats=1",
         f"-artifact_prefix={tmp_path}/",
         "-max_len=4096",
