@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TYPES := .build/types
+WORKERS ?= 2
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help setup demo test check format bench bench-quick clean
+.PHONY: help setup demo test check format bench bench-quick bench-stores clean
 
 help:
 	@echo "make demo        kill a training twice, and see it end with the same bits"
@@ -15,6 +16,7 @@ help:
 	@echo "make check       lint, format, types, layers"
 	@echo "make bench       what a checkpoint costs, beside Keras' and TensorFlow's own"
 	@echo "make bench-quick the same on small models, in about a minute"
+	@echo "make bench-stores how fast stores are, beside plain copies and GCS's own client"
 
 setup: $(READY)
 
@@ -28,8 +30,9 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 demo: $(READY)
 	$(BIN)/python examples/demo.py --out demo-out
 
+# Two at a time, a file in one process: most tests wait for other processes.
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 # mypy and import-linter want the names under which the folders are installed.
 $(TYPES): $(READY)
@@ -53,6 +56,9 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/bench.py
+
+bench-stores: $(READY)
+	$(BIN)/python benchmarks/stores.py
 
 bench-quick: $(READY)
 	$(BIN)/python benchmarks/bench.py --quick
