@@ -18,6 +18,9 @@ from holdfast.runtime.shelf import Shelf
 RANGE_BYTES: Final = 8 << 20
 """The longest range read at a time: hashed while it is still in the processor's cache."""
 
+REMOTE_RANGE_BYTES: Final = 32 << 20
+"""The same where each request crosses a network: few enough requests that their latency does not count."""
+
 SMALL_BYTES: Final = 1 << 20
 """Tensors shorter than this are read together with their neighbours."""
 
@@ -76,7 +79,8 @@ def fill(
         damaged: Makes the error for a tensor, which is then raised.
     """
     targets = [_Target(record, memory, missing=len(memory)) for record, memory in wanted]
-    ranges = list(_ranges(targets))
+    longest = REMOTE_RANGE_BYTES if shelf.store.capabilities.remote else RANGE_BYTES
+    ranges = list(_ranges(targets, longest))
 
     def read(pieces: list[_Piece]) -> None:
         first = pieces[0].target
@@ -102,14 +106,14 @@ def fill(
             _finish(shelf, target, damaged)
 
 
-def _ranges(targets: Sequence[_Target]) -> Iterator[list[_Piece]]:
+def _ranges(targets: Sequence[_Target], longest: int) -> Iterator[list[_Piece]]:
     """The reads that fill the targets: large ones cut up, small neighbours joined."""
     joined: list[_Piece] = []
     for target in sorted(targets, key=lambda one: (one.record.object, one.record.offset)):
         size = len(target.memory)
         if size >= SMALL_BYTES:
-            for begin in range(0, size, RANGE_BYTES):
-                yield [_Piece(target, begin, min(size, begin + RANGE_BYTES))]
+            for begin in range(0, size, longest):
+                yield [_Piece(target, begin, min(size, begin + longest))]
         elif size:
             piece = _Piece(target, 0, size)
             if joined and not _adjoins(joined, piece):
