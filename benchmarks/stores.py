@@ -231,6 +231,8 @@ def gcs_rounds(folder: Path, megabytes: int, rounds: int, step: Callable[[], obj
                     bucket.get_blob(f"one-{number}"), folder / "back", worker_type=transfer_manager.THREAD
                 )
             bench.spool.discard(stem)
+            bucket.delete_blobs(list(bucket.list_blobs()), on_error=lambda _: None)  # it keeps all in memory
+            claims.make_claim(bench.store, SESSION, "bench", ProcessId.own(), time.time())
             step()
         return found
 
@@ -308,7 +310,9 @@ def daemon_memory(folder: Path, url: str, megabytes: int) -> float:
 
 
 def main(
-    sizes: Annotated[list[int] | None, typer.Option("--mb", help="Sizes of the state in MB.")] = None,
+    sizes: Annotated[
+        list[int] | None, typer.Option("--mb", help="Sizes of the state in MB; GCS with the first.")
+    ] = None,
     rounds: Annotated[int, typer.Option(help="Rounds of each size.")] = 5,
     folder: Annotated[Path | None, typer.Option(help="Where to write; by default a temporary folder.")] = None,
 ) -> None:
@@ -329,13 +333,13 @@ def main(
 
     with (
         tempfile.TemporaryDirectory(dir=folder) as name,
-        tqdm(total=2 * len(sizes) * rounds, unit="round") as bar,
+        tqdm(total=(len(sizes) + 1) * rounds, unit="round") as bar,
     ):
         place = Path(name)
         for megabytes in sizes:
             save, restore = folder_rounds(place, megabytes, rounds, bar.update)
             row("folder / plain copy", megabytes, save, restore)
-        for megabytes in sizes:
+        for megabytes in sizes[:1]:
             found = gcs_rounds(place, megabytes, rounds, bar.update)
             row("GCS / upload_from_filename, download_to_filename", megabytes, found["save"], found["restore"])
             row("GCS / transfer_manager", megabytes, found["save many"], found["restore many"])

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import xxhash
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from helpers.faults import flip_bit
+from helpers.faults import RefusesManifests, flip_bit
 from helpers.snapshots import KEEP_TWO, TAKEN_AT, ensure_claimed, object_file, objects_of, stem, stored, tidy
-from holdfast.runtime.errors import CheckpointDamaged
+from holdfast.runtime.errors import CheckpointDamaged, StoreUnavailable
 from holdfast.runtime.manifest import Manifest
 from holdfast.runtime.objects import TensorSpec, decode_header
-from holdfast.runtime.partial import LARGE_BYTES, MAX_PATCHES
+from holdfast.runtime.partial import LARGE_BYTES, MAX_PATCHES, ChangedRows
 from holdfast.runtime.spool import Snapshot, Spool, TensorSource
 from holdfast.runtime.stores import FolderStore
 from holdfast.runtime.upload import Uploader
+from holdfast.runtime.writing import Rows
 
 
 class Table:
@@ -28,10 +32,11 @@ class Table:
         folder: Where store and spool are.
         rows: Rows of the table.
         width: 4-byte elements in a row.
+        store: The run's folder in its store; by default a folder.
     """
 
-    def __init__(self, folder: Path, rows: int, width: int) -> None:
-        self.store = FolderStore(folder / "run")
+    def __init__(self, folder: Path, rows: int, width: int, store: Any = None) -> None:
+        self.store = store or FolderStore(folder / "run")
         self.spool = Spool(folder / "spool")
         self.spool.make_folders()
         ensure_claimed(self.store)
@@ -139,6 +144,43 @@ def test_a_new_daemon_does_not_patch_what_it_has_not_seen(tmp_path: Path) -> Non
     table.uploader.catalogue.learn()
     assert table.upload() > table.nbytes
     assert table.is_restored()
+
+
+def test_an_upload_that_failed_is_not_built_upon(tmp_path: Path) -> None:
+    table = Table(tmp_path, rows=10_000, width=64, store=RefusesManifests(tmp_path / "run"))
+    table.store.refusing = False
+    for _ in range(3):
+        table.upload()
+        table.touch([1, 2, 3])
+    table.store.refusing = True
+    table.touch([500])
+    with pytest.raises(StoreUnavailable):
+        table.upload()
+    table.store.refusing = False
+    for _ in range(3):
+        table.touch([700])
+        table.upload()
+        assert table.is_restored()
+
+
+def test_rows_that_changed_in_the_spool_since_they_were_compared_never_become_a_checkpoint(
+    tmp_path: Path,
+) -> None:
+    table = Table(tmp_path, rows=10_000, width=64)
+    for _ in range(3):
+        table.upload()
+        table.touch([1, 5000])
+    committed = table.spool.manifest(stem(3))
+    record, base = committed.tensors[0], replace(table.newest.tensors[0], patches=())
+    path = table.spool.objects / record.object
+    with path.open("rb") as file:
+        block = os.pread(file.fileno(), 2048, record.offset)
+        changed = ChangedRows(base, [0], 8, 256, [xxhash.xxh3_64_intdigest(block)])
+        rows = Rows(record, file.fileno(), "checkpoint", changed)
+        assert list(rows.chunks())[1] == block
+        flip_bit(path, record.offset + 100)
+        with pytest.raises(CheckpointDamaged):
+            list(rows.chunks())
 
 
 def test_a_patch_that_was_damaged_is_found(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from helpers.snapshots import (
     tidy,
     uploaded,
 )
+from holdfast.runtime.catalogue import COMPARED_SLOTS
 from holdfast.runtime.claims import make_claim
 from holdfast.runtime.errors import (
     CheckpointDamaged,
@@ -239,3 +240,11 @@ def test_a_store_that_fails_midway_can_be_written_again(tmp_path: Path, spool: S
     found = newest([Shelf("store", uploader.store)], set(), lambda error: None)
     assert found is not None
     assert found[0].stem == stem(1)
+
+
+def test_of_many_models_only_the_last_ones_trained_are_kept_in_mind(store: FolderStore, spool: Spool) -> None:
+    uploader = Uploader(store, spool)
+    for number in range(2 * COMPARED_SLOTS):
+        uploaded(uploader, stem(number + 1), contents(number, count=1), slots=(f"slot-{number:04d}",))
+    last = {f"slot-{number:04d}" for number in range(COMPARED_SLOTS, 2 * COMPARED_SLOTS)}
+    assert uploader.catalogue.newest.keys() == last
