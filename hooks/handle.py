@@ -148,6 +148,11 @@ class Handle:
         return f"<holdfast {self.status()}>"
 
     @property
+    def fenced(self) -> bool:
+        """Whether another session has taken the run over, so that nothing more is saved."""
+        return self._session.fenced
+
+    @property
     def active(self) -> bool:
         """Whether the runtime runs."""
         return not self._session.closed
@@ -180,6 +185,9 @@ def start(arguments: dict[str, Any], folder: Path, *, default_run: str = "") -> 
         return _complete(load(folder, arguments), default_run)
 
     settings = read_settings()
+    if _current is not None and _current.active and _current.fenced:
+        report.say("another session had taken the run over; this one claims it again")
+        stop()
     if _current is not None and _current.active:
         # Nothing asked for: the one that runs, also where the working folder has changed since.
         if not (arguments.get("store") or arguments.get("run")) or _current.same_as(settings):

@@ -9,8 +9,15 @@ from typing import Final
 
 from holdfast.runtime.confirming import Confirmations
 from holdfast.runtime.crashpoints import reach
-from holdfast.runtime.errors import CheckpointDamaged, FormatInvalid, ObjectNotFound
-from holdfast.runtime.names import Stem, object_path
+from holdfast.runtime.errors import (
+    CheckpointDamaged,
+    FormatInvalid,
+    HoldfastError,
+    ObjectNotFound,
+    StoreError,
+    StoreUnavailable,
+)
+from holdfast.runtime.names import Stem, object_path, parse_stem
 from holdfast.runtime.schedule import Waiting, next_to_persist, superseded
 from holdfast.runtime.service import Service
 from holdfast.runtime.spool import KEEP_NEWEST, Spool
@@ -68,7 +75,8 @@ class Carrier:
         while (snapshot := self._next(service, draining=draining)) is not None:
             reach("daemon.noticed")
             self._last_persist = time.monotonic()
-            self._upload(service, snapshot.stem)
+            if not self._upload(service, snapshot.stem):
+                break  # until the next turn
             wake.clear()
         self._discard_uploaded()
         if self._confirmations.look(time.monotonic()) or self.status.unconfirmed != self._confirmations.reason:
@@ -84,7 +92,7 @@ class Carrier:
     def _waiting(self) -> list[Waiting]:
         known = self._catalogue
         found = [
-            one for one in self.spool.waiting() if one.stem not in known and one.stem not in self._unusable
+            one for one in self.spool.waiting() if not known.has(one.stem) and one.stem not in self._unusable
         ]
         newest = max(known.read, default=None)
         if newest is None:
@@ -103,23 +111,33 @@ class Carrier:
             self._waiting(), now, self._last_persist, service.persist_seconds, draining=draining
         )
 
-    def _upload(self, service: Service, stem: Stem) -> None:
+    def _upload(self, service: Service, stem: Stem) -> bool:
+        """Uploads one snapshot; False where it could not be read just now."""
         before = self._uploader.bytes_written
         try:
             snapshot = self.spool.manifest(stem)
+        except ObjectNotFound as error:
+            log.info("superseded meanwhile: %s", error)
+            return False
+        except FormatInvalid as error:
+            self._give_up(stem, error)
+            return True
+        try:
             self.status.uploading, self.status.uploading_bytes = str(stem), 0
             self.status.uploading_total = snapshot.nbytes
             self.status.save(self.spool.folder)
             written = self._uploader.upload(snapshot, service.incarnation, self._progress)
         except ObjectNotFound as error:
-            log.info("superseded meanwhile: %s", error)
-            return
-        except (CheckpointDamaged, FormatInvalid) as error:
-            log.error("not uploaded: %s", error)
-            self._unusable.add(stem)
-            self.status.unusable = str(max(self._unusable))
-            self.damage = f"a snapshot was damaged on the local disk before its upload: {error}"
-            return
+            log.info("not to be read just now: %s", error)
+            missing = [one for one in snapshot.tensors if not (self.spool.objects / one.object).exists()]
+            if missing and (self.spool.manifests / stem.manifest_name).exists():
+                self._give_up(stem, error)  # its object is gone for good
+            return False
+        except CheckpointDamaged as error:
+            self._give_up(stem, error)
+            return True
+        except FormatInvalid as error:
+            raise StoreUnavailable(f"The store gives back other than it was given: {error.what}") from None
         finally:
             self.status.uploading = ""
         self.damage = ""
@@ -128,12 +146,26 @@ class Carrier:
         self._confirm(stem, written.names, written)
         log.info("checkpoint %s written", stem)
         self._keep_in_bounds(service, self._uploader.bytes_written - before)
+        return True
+
+    def _give_up(self, stem: Stem, error: HoldfastError) -> None:
+        """Passes a snapshot over that the local disk has damaged."""
+        log.error("not uploaded: %s", error)
+        self._unusable.add(stem)
+        self.status.unusable = str(max(self._unusable))
+        self.damage = f"a snapshot was damaged on the local disk before its upload: {error}"
 
     def _keep_in_bounds(self, service: Service, checkpoint_bytes: int) -> None:
         upkeep, incarnation = self._upkeep, service.incarnation
         upkeep.policy = service.policy
-        deletions = upkeep.run(incarnation, lambda: self._uploader.ensure_claim(incarnation))
-        self._confirmations.forget(deletions.manifests)
+        try:
+            deletions = upkeep.run(incarnation, lambda: self._uploader.ensure_claim(incarnation))
+        except StoreError as error:  # the checkpoint itself is written
+            log.warning("retention: %s", error)
+            self.status.warning = f"older checkpoints cannot be deleted: {error}"
+            self.status.save(self.spool.folder)
+            return
+        self._confirmations.forget(deletions.manifests, map(object_path, deletions.objects))
         upkeep.look_at_room(checkpoint_bytes, deletions)
         self.status.warning = upkeep.warning
         self.status.space_used = deletions.bytes_kept
@@ -147,11 +179,13 @@ class Carrier:
             self.status.save(self.spool.folder)
 
     def _note_written(self, stem: Stem, at: float) -> None:
-        self.status.written, self.status.written_at = str(stem), at
+        if not self.status.written or parse_stem(self.status.written) <= stem:
+            self.status.written, self.status.written_at = str(stem), at
         self.status.save(self.spool.folder)
 
     def _confirm(self, stem: Stem, names: tuple[str, ...], written: Written | None = None) -> None:
-        needed = {record.object for record in written.manifest.tensors} if written else set()
+        tensors = written.manifest.tensors if written else ()
+        needed = {name for record in tensors for name, _, _ in record.places}
         self._confirmations.add(stem, names, map(object_path, needed))
         self._confirmations.look(time.monotonic())
         self._note_confirmed()
@@ -166,5 +200,5 @@ class Carrier:
     def _discard_uploaded(self) -> None:
         """Frees the spool of what the store has, but for the newest."""
         for stem in self.spool.stems()[:-KEEP_NEWEST]:
-            if stem in self._catalogue:
+            if self._catalogue.has(stem):
                 self.spool.discard(stem)

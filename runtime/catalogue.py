@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -9,7 +10,7 @@ from typing import Final
 
 from holdfast.runtime.errors import FormatInvalid, HoldfastError, ObjectNotFound
 from holdfast.runtime.journal import Journal, journal_from_dict
-from holdfast.runtime.manifest import Manifest
+from holdfast.runtime.manifest import Manifest, TensorRecord
 from holdfast.runtime.names import Stem
 from holdfast.runtime.restore import read_manifest
 from holdfast.runtime.retention import Stored
@@ -32,6 +33,7 @@ class Catalogue:
         unread: Those that are only known by name, with the sizes of their manifests.
         unreadable: Those whose manifest is none, or is gone.
         unsound: Those of ``read`` whose objects are not whole, or that a restore found damaged.
+        rejected: Those that a restore found damaged.
         objects: Every object's size in bytes.
         newest: For each slot the newest sound manifest, to compare with.
         journal: The journal of the newest checkpoint.
@@ -42,12 +44,23 @@ class Catalogue:
     unread: dict[Stem, int] = field(default_factory=dict)
     unreadable: set[Stem] = field(default_factory=set)
     unsound: set[Stem] = field(default_factory=set)
+    rejected: frozenset[Stem] = frozenset()
     objects: dict[str, int] = field(default_factory=dict)
     newest: dict[str, Manifest] = field(default_factory=dict)
     journal: Journal = field(default_factory=Journal)
 
     def __contains__(self, stem: Stem) -> bool:
         return stem in self.read or stem in self.unread or stem in self.unreadable
+
+    def has(self, stem: Stem) -> bool:
+        """Whether a checkpoint is there, as far as sizes tell: one that is broken can be uploaded again."""
+        if stem in self.unread:
+            return True
+        return stem in self.read and (stem not in self.unsound or stem in self.rejected)
+
+    def holds(self, record: TensorRecord) -> bool:
+        """Whether every object that a tensor needs is there and long enough."""
+        return all(self.objects.get(name, -1) >= end for name, _, end in record.places)
 
     def learn(self) -> None:
         """Lists what is there, and reads the newest checkpoint of each of the last slots."""
@@ -76,6 +89,13 @@ class Catalogue:
     def add(self, manifest: Manifest, objects: dict[str, int]) -> None:
         """Takes note of a checkpoint that was just written."""
         self.objects.update(objects)
+        self.unsound.discard(manifest.stem)
+        self.unreadable.discard(manifest.stem)
+        self._note(manifest.stem, manifest)
+
+    def note_readable(self, manifest: Manifest) -> None:
+        """Takes note of a manifest that could not be read before."""
+        self.unreadable.discard(manifest.stem)
         self._note(manifest.stem, manifest)
 
     def forget(self, stem: Stem) -> None:
@@ -83,17 +103,22 @@ class Catalogue:
         self.read.pop(stem, None)
         self.unsound.discard(stem)
         self.unreadable.discard(stem)
+        self._renew({stem})
 
     def distrust(self, stems: frozenset[Stem]) -> None:
         """Takes note of checkpoints whose tensors are damaged: nothing is built upon them."""
-        if stems <= self.unsound:
-            return
-        self.unsound |= stems
-        for slot in [slot for slot, manifest in self.newest.items() if manifest.stem in stems]:
+        self.rejected = stems
+        if not stems <= self.unsound:
+            self.unsound |= stems
+            self._renew(stems)
+
+    def _renew(self, gone: Collection[Stem]) -> None:
+        """Lets nothing be compared with checkpoints that are gone, but with the next older sound ones."""
+        for slot in [slot for slot, manifest in self.newest.items() if manifest.stem in gone]:
             del self.newest[slot]
             for stem in sorted(self.read.keys() - self.unsound, reverse=True):
                 if slot in self.read[stem].slots and (manifest := self._manifest(stem)):
-                    self.newest[slot] = manifest
+                    self.newest[slot] = replace(manifest, journal={}, state={})
                     break
 
     def latest(self) -> Stored | None:
@@ -120,8 +145,7 @@ class Catalogue:
                 needed.setdefault(name, {})[end, count] = None  # tensors of the same bytes share a place
         sums = {name: sum(count for _, count in places) for name, places in needed.items()}
         self.read[stem] = Stored(stem, manifest.kind, manifest.slots, manifest.taken_at, sums)
-        lengths = {name: max(end for end, _ in places) for name, places in needed.items()}
-        if any(end > self.objects.get(name, -1) for name, end in lengths.items()):
+        if stem in self.unsound or not all(map(self.holds, manifest.tensors)):
             self.unsound.add(stem)
             return
         bare = replace(manifest, journal={}, state={})

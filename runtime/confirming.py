@@ -43,17 +43,18 @@ class Confirmations:
             needed: All that it needs, also of earlier ones.
         """
         if self.store.capabilities.confirmed_on_return:
-            self.confirmed = stem
+            self.confirmed = stem if self.confirmed is None else max(stem, self.confirmed)
             return
         self._names.update(new)
         self._needs[stem] = frozenset((*new, *needed))
         self._fruitless, self._next_look = 0, 0.0
 
-    def forget(self, stems: Iterable[Stem]) -> None:
-        """Takes note of checkpoints that were deleted."""
+    def forget(self, stems: Iterable[Stem], objects: Iterable[str]) -> None:
+        """Takes note of checkpoints, and of objects by their names in the store, that were deleted."""
         for stem in stems:
             self._needs.pop(stem, None)
-        self._names &= frozenset[str]().union(*self._needs.values())
+            self._names.discard(stem.manifest_path)
+        self._names.difference_update(objects)
 
     @property
     def pending(self) -> bool:
@@ -89,7 +90,9 @@ class Confirmations:
         self._next_look = now + LOOK_SECONDS[min(self._fruitless, len(LOOK_SECONDS) - 1)]
         if not safe:
             return False
-        self.confirmed = max(safe)
-        self._needs = {stem: needed for stem, needed in self._needs.items() if stem > self.confirmed}
-        self._names &= frozenset[str]().union(*self._needs.values())
-        return True
+        before = self.confirmed
+        self.confirmed = max(safe) if before is None else max(*safe, before)
+        confirmed = self.confirmed
+        # Names that are pending still stay: a later checkpoint may need them too.
+        self._needs = {stem: needed for stem, needed in self._needs.items() if stem > confirmed}
+        return confirmed != before

@@ -105,12 +105,14 @@ class Daemon:
         except ClaimLost as error:
             log.warning("%s", error)
             self.status.fenced = str(error)
-        except (HoldfastError, OSError) as error:
+        except Exception as error:  # the daemon's loop: it must not end over one snapshot
+            if not isinstance(error, HoldfastError | OSError):
+                log.exception("our own error")
             self._failures += 1
             wait = RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS)) - 1]
             self._retry_at = time.monotonic() + wait
             log.warning("attempt %d failed, next in %.0f s: %s", self._failures, wait, error)
-            self._set_error(str(error))
+            self._set_error(str(error) or repr(error))
         else:
             self._failures = 0
             damage = self._carrier.damage if self._carrier else ""

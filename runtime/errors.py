@@ -50,6 +50,10 @@ class FormatInvalid(HoldfastError):
     """Bytes that claim to be a manifest, an object or a claim, and are not."""
 
 
+class FormatUnknown(FormatInvalid):
+    """Bytes of a format that a newer Holdfast may know."""
+
+
 class CheckpointDamaged(HoldfastError):
     """A checkpoint whose tensors do not have the bytes that its manifest promises."""
 

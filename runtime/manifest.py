@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, get_args
 
 import fastjsonschema
 
-from holdfast.runtime.errors import FormatInvalid
+from holdfast.runtime.errors import FormatInvalid, FormatUnknown
 from holdfast.runtime.jsontext import to_json
 from holdfast.runtime.names import Stem, parse_object_name, parse_stem
 from holdfast.runtime.objects import DTYPE_BYTES, TensorSpec
@@ -208,6 +208,9 @@ def manifest_from_bytes(data: bytes, *, name: str) -> Manifest:
     """
     try:
         value = json.loads(data)
+        if isinstance(value, dict) and isinstance(value.get("format"), int) and value["format"] > FORMAT:
+            what = f"A manifest of format {value['format']}; this Holdfast knows {FORMAT}"
+            raise FormatUnknown(what, where=name, hint="Install a newer Holdfast")
         _check(value)
     except (ValueError, RecursionError, fastjsonschema.JsonSchemaException) as error:
         raise FormatInvalid(f"Not a manifest: {str(error)[:200]}", where=name) from None

@@ -15,7 +15,9 @@ from typing import Final
 
 import xxhash
 
+from holdfast.runtime.errors import CheckpointDamaged
 from holdfast.runtime.manifest import INDEX_BYTES, TensorRecord
+from holdfast.runtime.names import OBJECT_SUFFIX
 
 LARGE_BYTES: Final = 1 << 20
 """Smaller tensors are always written whole."""
@@ -93,6 +95,9 @@ class PartialChanges:
 
         Returns:
             None where the tensor is to be written whole.
+
+        Raises:
+            CheckpointDamaged: The tensor does not have the bytes that were taken.
         """
         spec, key = record.spec, (*slots, record.spec.name)
         if spec.nbytes < LARGE_BYTES or not spec.shape or spec.shape[0] < SAMPLES:
@@ -112,7 +117,11 @@ class PartialChanges:
         self._known[key] = _Known(None, sample, None)
         if not promising or known is None or previous is None:
             return None
-        blocks = array("Q", _hashes(descriptor, record, size))
+        digest = xxhash.xxh3_128()
+        blocks = array("Q", _hashes(descriptor, record, size, digest))
+        if digest.hexdigest() != record.hash:
+            what = f"Tensor {spec.name} changed in the spool"
+            raise CheckpointDamaged(what, stem=record.object.removesuffix(OBJECT_SUFFIX), origin="spool")
         self._known[key].blocks = blocks
         if known.blocks is None or len(known.blocks) != len(blocks):
             return None
@@ -148,10 +157,12 @@ def _sample(descriptor: int, record: TensorRecord, size: int, count: int) -> lis
     return found
 
 
-def _hashes(descriptor: int, record: TensorRecord, size: int) -> Iterator[int]:
+def _hashes(descriptor: int, record: TensorRecord, size: int, whole: xxhash.xxh3_128) -> Iterator[int]:
+    """The hash of each block, and ``whole`` fed with all of them."""
     step = max(1, READ_BYTES // size) * size
     end = record.offset + record.spec.nbytes
     for position in range(record.offset, end, step):
         data = memoryview(os.pread(descriptor, min(step, end - position), position))
+        whole.update(data)
         for begin in range(0, len(data), size):
             yield xxhash.xxh3_64_intdigest(data[begin : begin + size])

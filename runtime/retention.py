@@ -45,6 +45,8 @@ class Stored:
         slots: Slots whose state it holds.
         taken_at: Unix time in seconds, by the clock of the machine that made it; only thins the history.
         objects: Names of the objects it needs, each with the bytes it needs of it.
+        sound: Whether it can be restored, as far as is known. One that cannot goes first, once ``Policy.last``
+            sound ones are newer.
     """
 
     stem: Stem
@@ -52,6 +54,7 @@ class Stored:
     slots: tuple[str, ...]
     taken_at: float
     objects: Mapping[str, int]
+    sound: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +91,22 @@ def choose_deletions(
         needed: Checkpoints that the journal names, kept whatever their age while there is room.
         retired: Slots that no training goes on with; under ``max_bytes`` they are not protected.
     """
-    checkpoints = sorted(stored, key=lambda one: one.stem, reverse=True)
+    everything = sorted(stored, key=lambda one: one.stem, reverse=True)
+    checkpoints = [one for one in everything if one.sound]
     recent, history = _recent(checkpoints, policy.last), _history(checkpoints, policy)
+    outlived = checkpoints[policy.last - 1].stem if len(checkpoints) >= policy.last else None
     kept = {
         one.stem: one
         for one in checkpoints
         if one.stem in recent or one.stem in history or one.kind == "milestone" or one.stem in needed
     }
+    kept |= {one.stem: one for one in everything if not one.sound and (outlived is None or one.stem > outlived)}
     protected = _recent(checkpoints, 1, but=retired) | {one.stem for one in checkpoints[:1]}
 
     def rank(one: Stored) -> tuple[int, Stem]:
         """The least wanted first."""
+        if not one.sound:
+            return -1, one.stem
         if one.stem in needed:
             return 3, one.stem
         if one.kind == "milestone":
@@ -126,7 +134,7 @@ def choose_deletions(
     dead = [
         name for name in objects if name not in used and newest is not None and parse_object_name(name) < newest
     ]
-    gone = sorted(one.stem for one in checkpoints if one.stem not in kept)
+    gone = sorted(one.stem for one in everything if one.stem not in kept)
     return Deletions(
         tuple(gone), tuple(sorted(dead)), total, bool(policy.max_bytes) and total > policy.max_bytes
     )

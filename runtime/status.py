@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any, Final
 
 from holdfast.runtime.files import read_json, replace_atomically
 from holdfast.runtime.jsontext import to_json
+
+log = logging.getLogger("holdfast.daemon")
 
 FILE_NAME: Final = "daemon.json"
 
@@ -61,7 +64,10 @@ class DaemonStatus:
 
     def save(self, folder: Path) -> None:
         """Writes it into the spool; a reader sees the old or the new one, never half of it."""
-        replace_atomically(folder / FILE_NAME, to_json(asdict(self)), durable=False)
+        try:
+            replace_atomically(folder / FILE_NAME, to_json(asdict(self)), durable=False)
+        except OSError as error:  # a full disk, say: the upload itself may make room
+            log.warning("the status cannot be written: %s", error)
 
     @classmethod
     def load(cls, folder: Path) -> DaemonStatus:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import bisect
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from holdfast.runtime import claims
 from holdfast.runtime.catalogue import Catalogue
 from holdfast.runtime.crashpoints import reach
-from holdfast.runtime.errors import FormatInvalid, ObjectNotFound, StoreError
+from holdfast.runtime.errors import FormatInvalid, FormatUnknown, ObjectNotFound, StoreError
 from holdfast.runtime.names import Stem, object_path, parse_object_name, parse_stem
 from holdfast.runtime.report import size
 from holdfast.runtime.restore import read_manifest
@@ -51,7 +51,8 @@ class Upkeep:
         """What retention lets go, of what is known by now."""
         journal = self.catalogue.journal
         retired = [slot.name for slot in journal.slots if slot.retired]
-        stored = self.catalogue.read.values()
+        unsound = self.catalogue.unsound
+        stored = [replace(one, sound=stem not in unsound) for stem, one in self.catalogue.read.items()]
         return choose_deletions(
             stored, self.catalogue.objects, self.policy, needed=journal.stems(), retired=retired
         )
@@ -98,9 +99,11 @@ class Upkeep:
             if len(sound) - bisect.bisect(sound, stem) < self.policy.last:
                 continue
             try:
-                read_manifest(self.catalogue.shelf, stem)
+                self.catalogue.note_readable(read_manifest(self.catalogue.shelf, stem))
             except ObjectNotFound:
                 self.catalogue.forget(stem)
+            except FormatUnknown:  # of a newer Holdfast, which may want it
+                continue
             except FormatInvalid:  # still: it was no whim of a mount
                 found.append(stem)
         return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -11,10 +11,18 @@ from typing import Final
 from holdfast.runtime import claims
 from holdfast.runtime.catalogue import Catalogue
 from holdfast.runtime.crashpoints import reach
-from holdfast.runtime.errors import ClaimLost, ObjectExists, StoreUnavailable
+from holdfast.runtime.errors import (
+    ClaimLost,
+    FormatInvalid,
+    ObjectExists,
+    ObjectNotFound,
+    StoreError,
+    StoreUnavailable,
+)
 from holdfast.runtime.manifest import Manifest, TensorRecord
 from holdfast.runtime.names import Stem, object_path
 from holdfast.runtime.partial import PartialChanges
+from holdfast.runtime.restore import read_manifest
 from holdfast.runtime.retention import mostly_dead
 from holdfast.runtime.shelf import Shelf
 from holdfast.runtime.spool import Spool
@@ -41,6 +49,23 @@ class Written:
     names: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """The objects of an upload whose manifest has not come through: the next try needs only that."""
+
+    stem: Stem
+    records: dict[str, TensorRecord]
+    objects: dict[str, int]
+
+    def fits(self, stem: Stem, changed: Iterable[TensorRecord], catalogue: Catalogue) -> bool:
+        """Whether they are all there still, and all that the upload wants."""
+        return (
+            stem == self.stem
+            and self.records.keys() == {record.spec.name for record in changed}
+            and all(map(catalogue.holds, self.records.values()))
+        )
+
+
 @dataclass(slots=True)
 class Uploader:
     """Writes a run's snapshots into its folder in the store.
@@ -57,6 +82,7 @@ class Uploader:
     catalogue: Catalogue = field(init=False)
     bytes_written: int = 0
     _partial: PartialChanges = field(default_factory=PartialChanges)
+    _left: _Left | None = None
 
     def __post_init__(self) -> None:
         self.catalogue = Catalogue(Shelf("store", self.store))
@@ -79,23 +105,54 @@ class Uploader:
         self.ensure_claim(incarnation)
         kept, changed = self._compare(snapshot)
         objects: dict[str, int] = {}
-        if changed:
+        if self._left is not None and self._left.fits(snapshot.stem, changed, self.catalogue):
+            objects = dict(self._left.objects)
+            kept |= self._left.records
+        elif changed:
             with self.spool.shared(self.spool.objects / changed[0].object) as descriptor:
                 pieces = [self._piece(snapshot, record, descriptor) for record in changed]
                 reach("store.object.begin")
-                kept |= self._write_objects(snapshot.stem, pieces, objects, progress)
+                records = self._write_objects(snapshot.stem, pieces, objects, progress)
                 self.catalogue.objects.update(objects)  # orphans, should the manifest not come through
+                self._left = _Left(snapshot.stem, records, objects)
+                kept |= records
                 reach("store.object.written")
         manifest = replace(snapshot, tensors=tuple(kept[record.spec.name] for record in snapshot.tensors))
         self.ensure_claim(incarnation)  # again: an upload may have taken long
         reach("store.manifest.begin")
-        with suppress(ObjectExists):  # an earlier try had come this far
-            self.store.create(snapshot.stem.manifest_path, Content.of(manifest.to_bytes()))
+        manifest = self._commit(manifest)
         reach("store.manifest.written")
+        self._left = None
         self.catalogue.add(manifest, objects)
-        for record in changed:
-            self._partial.written(snapshot.slots, kept[record.spec.name])
+        names = {record.spec.name for record in changed}
+        for record in manifest.tensors:
+            if record.spec.name in names:
+                self._partial.written(snapshot.slots, record)
         return Written(manifest, (*map(object_path, objects), snapshot.stem.manifest_path))
+
+    def _commit(self, manifest: Manifest) -> Manifest:
+        """Writes the manifest; returns the one that is in the store then."""
+        path, content = manifest.stem.manifest_path, Content.of(manifest.to_bytes())
+        try:
+            self.store.create(path, content)
+            return manifest
+        except ObjectExists:  # an earlier try, whose outcome was not known, or of a daemon that died
+            pass
+        with suppress(FormatInvalid):
+            there = read_manifest(self.catalogue.shelf, manifest.stem)
+            if manifest.stem not in self.catalogue.rejected and self._is_whole(there):
+                return there  # it counts, and what was written just now is of no use
+        self.store.delete(path)  # it is broken, and nobody but this session writes that name
+        self.store.create(path, content)
+        return manifest
+
+    def _is_whole(self, manifest: Manifest) -> bool:
+        """Whether a manifest's objects are in the store and long enough."""
+        for record in manifest.tensors:
+            for name, _, _ in record.places:
+                with suppress(ObjectNotFound):
+                    self.catalogue.objects[name] = self.store.size(object_path(name))
+        return all(map(self.catalogue.holds, manifest.tensors))
 
     def ensure_claim(self, incarnation: int) -> None:
         """Makes sure that nobody claimed the run after ``incarnation``.
@@ -123,9 +180,9 @@ class Uploader:
         worn = mostly_dead(self.catalogue.read.values(), self.catalogue.objects)
         have = {
             (record.hash, record.spec.dtype, record.spec.nbytes): record
-            for stored in self.catalogue.newest.values()
+            for stored in sorted(self.catalogue.newest.values(), key=lambda one: one.stem)  # the newest wins
             for record in stored.tensors
-            if not any(name in worn for name, _, _ in record.places)
+            if self.catalogue.holds(record) and not any(name in worn for name, _, _ in record.places)
         }
         kept, changed = {}, []
         for record in snapshot.tensors:
@@ -139,7 +196,8 @@ class Uploader:
     def _piece(self, snapshot: Manifest, record: TensorRecord, descriptor: int) -> Piece:
         """How a changed tensor is to be written: whole, or the rows that changed."""
         before = [self.catalogue.newest[slot] for slot in snapshot.slots if slot in self.catalogue.newest]
-        previous = next((old for stored in before for old in stored.tensors if old.spec == record.spec), None)
+        stored = [old for manifest in before for old in manifest.tensors if old.spec == record.spec]
+        previous = next(filter(self.catalogue.holds, stored), None)
         rows = self._partial.find(snapshot.slots, record, previous, descriptor)
         stem = str(snapshot.stem)
         return Rows(record, descriptor, stem, rows) if rows else Whole(record, descriptor, stem)
@@ -164,8 +222,15 @@ class Uploader:
                 [piece.stored(name, places) for piece, places in zip(parts[number], offsets, strict=True)],
             )
 
-        with ThreadPoolExecutor(max(1, len(parts)), thread_name_prefix="holdfast-upload") as pool:
-            done = [write(0)] if len(parts) == 1 else list(pool.map(write, range(len(parts))))
+        with ThreadPoolExecutor(len(parts), thread_name_prefix="holdfast-upload") as pool:
+            futures = [pool.submit(write, number) for number in range(len(parts))]
+        if failed := next((error for one in futures if (error := one.exception())), None):
+            for one in futures:  # what came through is of no use alone, and would fill the store
+                if one.exception() is None:
+                    with suppress(StoreError):
+                        self.store.delete(object_path(one.result()[0]))
+            raise failed
+        done = [one.result() for one in futures]
         found = {}
         for name, size, records in done:
             objects[name] = size

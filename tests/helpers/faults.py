@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from holdfast.runtime import spool as spool_module
-from holdfast.runtime.errors import StoreUnavailable
+from holdfast.runtime.errors import ObjectNotFound, StoreRefused, StoreUnavailable
 from holdfast.runtime.stores.base import Capabilities, Confirmation, Content, Listing, Quota
 from holdfast.runtime.stores.folder import FolderStore
 
@@ -191,6 +191,7 @@ class ConfirmsLater(FolderStore):
         answer: What is said of all others.
         asked: How often it was asked.
         failing: It does not answer.
+        missing: It says that there is no such thing.
     """
 
     capabilities = Capabilities(atomic_create=False, confirmed_on_return=False)
@@ -200,12 +201,14 @@ class ConfirmsLater(FolderStore):
         self.safe: set[str] = set()
         self.answer: Confirmation = "pending"
         self.asked = 0
-        self.failing = False
+        self.failing = self.missing = False
 
     def confirm(self, name: str, content: Content | None = None) -> Confirmation:
         self.asked += 1
         if self.failing:
             raise StoreUnavailable("The store failed: on purpose", where=name)
+        if self.missing:
+            raise ObjectNotFound("Not in the store: on purpose", where=name)
         return "confirmed" if name in self.safe else self.answer
 
 
@@ -218,3 +221,43 @@ class HasRoomFor(FolderStore):
 
     def quota(self) -> Quota | None:
         return None if self.free is None else Quota(self.total, self.free)
+
+
+class DeletesWhileOpened(FolderStore):
+    """Another machine's retention deletes these names once the first manifest has been read."""
+
+    def __init__(self, folder: Path, names: list[str]) -> None:
+        super().__init__(folder)
+        self.names = names
+
+    def read_into(self, name: str, offset: int, buffer: memoryview) -> None:
+        super().read_into(name, offset, buffer)
+        while self.names:
+            self.delete(self.names.pop(0))
+
+
+class RefusesNames(FolderStore):
+    """Has no room for objects with ``refused`` in their names."""
+
+    def __init__(self, folder: Path, refused: str) -> None:
+        super().__init__(folder)
+        self.refused = refused
+
+    def create(self, name: str, content: Content) -> None:
+        if self.refused in name:
+            raise StoreRefused("No room: on purpose", where=name)
+        super().create(name, content)
+
+
+class LosesTheReply(FolderStore):
+    """The first create of a name that begins with ``prefix`` comes through, and is said to have failed."""
+
+    def __init__(self, folder: Path, prefix: str) -> None:
+        super().__init__(folder)
+        self.prefix, self.lost = prefix, False
+
+    def create(self, name: str, content: Content) -> None:
+        super().create(name, content)
+        if name.startswith(self.prefix) and not self.lost:
+            self.lost = True
+            raise StoreUnavailable("The reply was lost: on purpose", where=name)

@@ -147,6 +147,22 @@ def test_settings_reload_while_running_and_wrong_ones_leave_the_last_good(
         handle.stop()
 
 
+def test_started_again_after_another_session_took_over_it_claims_the_run_again(
+    tmp_path: Path, said: list[str]
+) -> None:
+    where = {"run": "r", "spool": str(tmp_path / "spool")}
+    first = colab_bootstrap.start(str(tmp_path / "store"), **where)
+    first._session._fence("Somebody else has taken the run over")
+    second = colab_bootstrap.start(str(tmp_path / "store"), **where)
+    try:
+        assert second is not first
+        assert second._session.claim.incarnation == 2
+        assert any("claims it again" in line for line in said)
+        assert not second.fenced
+    finally:
+        colab_bootstrap.stop()
+
+
 def wait_for(condition: Any) -> None:
     """Waits for something that another thread does."""
     tick = threading.Event()

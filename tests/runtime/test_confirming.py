@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,18 @@ from helpers.snapshots import contents, ensure_claimed, snapshot, stem
 from holdfast.runtime.carrier import Carrier
 from holdfast.runtime.confirming import CANNOT_TELL, LOOK_SECONDS, Confirmations
 from holdfast.runtime.machine import ProcessId
+from holdfast.runtime.manifest import Manifest, Patch, TensorRecord
+from holdfast.runtime.names import Stem, object_path
+from holdfast.runtime.objects import TensorSpec
+from holdfast.runtime.restore import read_manifest
 from holdfast.runtime.retention import Policy
 from holdfast.runtime.service import Service
+from holdfast.runtime.shelf import Shelf
 from holdfast.runtime.spool import Spool
 from holdfast.runtime.status import DaemonStatus
 from holdfast.runtime.stores import FolderStore
 from holdfast.runtime.stores.base import Confirmation
+from holdfast.runtime.upload import Written
 
 
 @pytest.fixture
@@ -84,7 +91,7 @@ def test_it_is_asked_less_and_less_often_while_nothing_comes(store: ConfirmsLate
 def test_a_checkpoint_that_was_deleted_is_waited_for_no_more(store: ConfirmsLater) -> None:
     confirmations = Confirmations(store)
     confirmations.add(stem(1), ["objects/1"], [])
-    confirmations.forget([stem(1)])
+    confirmations.forget([stem(1)], ["objects/1"])
     assert not confirmations.pending
     confirmations.look(100.0)
     assert store.asked == 0
@@ -146,3 +153,78 @@ def test_a_later_daemon_asks_again_about_what_an_earlier_one_wrote(
         carrier.learn()
         carrier.carry(service(), draining=True, wake=threading.Event())
         assert (status.written, status.confirmed) == (str(stem(1)), confirmed)
+
+
+def test_what_is_not_to_be_seen_is_not_confirmed(store: ConfirmsLater) -> None:
+    store.missing = True
+    confirmations = Confirmations(store)
+    confirmations.add(stem(1), ["objects/1"], [])
+    assert not confirmations.look(0.0)
+    assert confirmations.pending
+    assert confirmations.confirmed is None
+
+
+def test_nothing_is_built_upon_a_checkpoint_that_a_restore_found_damaged(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "run")
+    spool = Spool(tmp_path / "spool")
+    spool.make_folders()
+    ensure_claimed(store)
+    carrier = Carrier(spool, store, DaemonStatus(), "aaaaaaaa")
+    for sequence, rejected in ((1, frozenset[Stem]()), (2, frozenset({stem(1)}))):
+        spool.write("run", stem(sequence), snapshot(contents(1)))
+        carrier.carry(replace(service(), rejected=rejected), draining=True, wake=threading.Event())
+    manifest = read_manifest(Shelf("store", store), stem(2))
+    assert {record.object for record in manifest.tensors} == {stem(2).object_name()}
+
+
+def test_a_patch_that_is_pending_keeps_the_checkpoint_that_needs_it_pending(
+    store: ConfirmsLater, tmp_path: Path
+) -> None:
+    patch = Patch(stem(1).object_name(), 0, 8, 1, 1, 4)
+    record = TensorRecord(TensorSpec("t", "U8", (64,)), stem(2).object_name(), 0, "0" * 32, (patch,))
+    made = Manifest("run", stem(3), 1.0, "scheduled", ("slot",), (record,), {}, {})
+    spool = Spool(tmp_path / "spool")
+    spool.make_folders()
+    carrier = Carrier(spool, store, DaemonStatus(), "aaaaaaaa")
+    store.safe |= {stem(3).manifest_path, object_path(stem(2).object_name())}
+    carrier._confirmations._names.add(object_path(stem(1).object_name()))
+    carrier._confirm(stem(3), (stem(3).manifest_path,), Written(made, ()))
+    assert carrier.status.confirmed == ""
+
+
+def test_a_name_that_is_pending_is_not_forgotten_over_a_newer_checkpoint_that_does_not_need_it(
+    store: ConfirmsLater,
+) -> None:
+    confirmations = Confirmations(store)
+    confirmations.add(stem(1), ["objects/1", "manifests/1"], [])
+    confirmations.add(stem(2), ["objects/2", "manifests/2"], [])
+    store.safe |= {"objects/2", "manifests/2"}
+    assert confirmations.look(0.0)
+    store.safe.add("manifests/3")
+    confirmations.add(stem(3), ["manifests/3"], ["objects/1"])
+    assert not confirmations.look(100.0)
+    assert confirmations.confirmed == stem(2)
+
+
+def test_an_older_checkpoint_that_comes_later_takes_nothing_back(tmp_path: Path, store: ConfirmsLater) -> None:
+    for here in (FolderStore(tmp_path), store):
+        store.answer = "confirmed"
+        confirmations = Confirmations(here)
+        confirmations.add(stem(2), ["objects/2"], [])
+        confirmations.look(0.0)
+        confirmations.add(stem(1), ["objects/1"], [])
+        confirmations.look(100.0)
+        assert confirmations.confirmed == stem(2)
+
+
+def test_a_snapshot_whose_object_is_gone_is_given_up_and_said(store: ConfirmsLater, tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+    spool.make_folders()
+    ensure_claimed(store)
+    spool.write("run", stem(1), snapshot(contents(1)))
+    (spool.objects / stem(1).object_name()).unlink()
+    carrier = Carrier(spool, store, DaemonStatus(), "aaaaaaaa")
+    carrier.carry(service(), draining=True, wake=threading.Event())  # and does not turn in circles
+    assert carrier.status.unusable == str(stem(1))
+    assert "damaged on the local disk" in carrier.damage
+    assert not carrier.left_to_do()

@@ -138,7 +138,7 @@ def test_of_two_sessions_the_newer_wins_and_the_older_stops_writing_and_says_so(
     newer = here.open(base=here.folder / "elsewhere")
     older.tell("submit", seed=2)
     eventually(lambda: older.tell("state")["fenced"], "the older one's notice")
-    assert "writes no more" in older.said
+    eventually(lambda: "writes no more" in older.said, "the line that says so")
     name = written(newer, 3)
     assert newest_in(place) == (name, contents(3), [])
     assert not daemon_process(older.spool).is_alive() or status(older).fenced

@@ -52,7 +52,7 @@ def test_the_newer_session_wins_also_where_its_clock_is_an_hour_off(here: Machin
     assert newer.found["checkpoint"] is not None
     older.tell("submit", seed=2)
     eventually(lambda: older.tell("state")["fenced"], "the older one's notice")
-    assert "writes no more" in older.said
+    eventually(lambda: "writes no more" in older.said, "the line that says so")
     assert not older.tell("submit", seed=3)["submitted"]
     last = persisted(newer, 4)
     assert newest_contents(here) == (last, contents(4))
@@ -80,7 +80,7 @@ def test_a_session_that_was_frozen_for_a_while_finds_itself_taken_over(here: Mac
         process.resume()
     older.tell("submit", seed=3)
     eventually(lambda: older.tell("state")["fenced"], "the older one's notice")
-    assert "writes no more" in older.said
+    eventually(lambda: "writes no more" in older.said, "the line that says so")
     assert newest_contents(here) == (last, contents(2))
     assert persisted(newer, 4) == newest_contents(here)[0]
 
@@ -103,7 +103,7 @@ def test_a_daemon_frozen_in_the_midst_of_an_upload_does_no_harm_when_it_goes_on(
         last = persisted(newer, seed)
     daemon.resume()
     eventually(lambda: older.tell("state")["fenced"], "the older one's notice")
-    assert "writes no more" in older.said
+    eventually(lambda: "writes no more" in older.said, "the line that says so")
     assert newest_contents(here) == (last, contents(3))
     last = persisted(newer, 4)
     assert newest_contents(here) == (last, contents(4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from helpers.snapshots import stem
 from helpers.strategies import damaged, json_values, manifests, meddled, stems
-from holdfast.runtime.errors import FormatInvalid
+from holdfast.runtime.errors import FormatInvalid, FormatUnknown
 from holdfast.runtime.manifest import Manifest, TensorRecord, manifest_from_bytes
 from holdfast.runtime.names import Stem, parse_object_name, parse_stem
 from holdfast.runtime.objects import TensorSpec
@@ -149,4 +150,25 @@ def test_a_tensor_named_twice_is_refused() -> None:
     value = json.loads(PLAIN.to_bytes())
     value["tensors"][1]["name"] = value["tensors"][0]["name"]
     with pytest.raises(FormatInvalid, match="twice"):
+        manifest_from_bytes(json.dumps(value).encode(), name=PLAIN.stem.manifest_name)
+
+
+@pytest.mark.parametrize(("offset", "overlaps"), [(0, False), (1, True), (4, True), (23, True), (24, False)])
+def test_tensors_that_overlap_are_refused_and_those_of_the_same_bytes_are_not(
+    offset: int, overlaps: bool
+) -> None:
+    spec = TensorSpec("a", "F32", (2, 3))
+    one = TensorRecord(spec, stem(1).object_name(), 0, "0" * 32)
+    other = TensorRecord(replace(spec, name="b"), stem(1).object_name(), offset, "1" * 32)
+    made = Manifest("run", stem(1), 1.0, "scheduled", ("slot",), (one, other), {}, {})
+    if overlaps:
+        with pytest.raises(FormatInvalid, match="overlap"):
+            manifest_from_bytes(made.to_bytes(), name=stem(1).manifest_name)
+    else:
+        assert manifest_from_bytes(made.to_bytes(), name=stem(1).manifest_name) == made
+
+
+def test_a_manifest_of_a_newer_format_is_told_from_a_damaged_one() -> None:
+    value = json.loads(PLAIN.to_bytes()) | {"format": 2}
+    with pytest.raises(FormatUnknown, match="format 2"):
         manifest_from_bytes(json.dumps(value).encode(), name=PLAIN.stem.manifest_name)

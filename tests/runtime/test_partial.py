@@ -59,11 +59,12 @@ class Table:
         """Makes a checkpoint, and returns the bytes of objects it wrote."""
         self.sequence += 1
         before, data = self.uploader.bytes_written, bytes(self.data)
-        committed = self.spool.write("run", stem(self.sequence), self._snapshot(data))
+        committed = self.spool.write("run", stem(self.sequence), self.snapshot(data))
         self.uploader.upload(committed, 1, lambda done, total: None)
         return self.uploader.bytes_written - before
 
-    def _snapshot(self, data: bytes) -> Snapshot:
+    def snapshot(self, data: bytes) -> Snapshot:
+        """The table with these bytes."""
         source = TensorSource(self.spec, lambda: memoryview(data))
         return Snapshot("scheduled", ("slot",), [source], TAKEN_AT, {"slots": []})
 
@@ -209,3 +210,27 @@ def test_whatever_rows_change_the_table_comes_back(
         table.upload()
         assert table.is_restored()
         table.touch(sorted(data.draw(st.sets(st.integers(0, rows - 1), max_size=20))))
+
+
+def test_the_same_bytes_in_another_shape_come_back_too(tmp_path: Path) -> None:
+    table = Table(tmp_path, rows=10_000, width=64)
+    for _ in range(3):
+        table.upload()
+        table.touch([1, 5000])
+    table.upload()
+    assert table.newest.tensors[0].patches
+    table.spec = TensorSpec("model/embedding", "F32", (2500, 256))
+    table.upload()
+    assert table.is_restored()
+    assert table.newest.tensors[0].spec == table.spec
+
+
+def test_a_bit_that_flipped_in_the_spool_is_no_changed_row(tmp_path: Path) -> None:
+    table = Table(tmp_path, rows=10_000, width=64)
+    for _ in range(3):
+        table.upload()
+        table.touch([1, 5000])
+    committed = table.spool.write("run", stem(4), table.snapshot(bytes(table.data)))
+    flip_bit(table.spool.objects / stem(4).object_name(), -100_000)
+    with pytest.raises(CheckpointDamaged, match="changed in the spool"):
+        table.uploader.upload(committed, 1, lambda done, total: None)

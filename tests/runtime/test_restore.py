@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from helpers.faults import flip_bit, tree, truncate
+from helpers.faults import DeletesWhileOpened, flip_bit, tree, truncate
 from helpers.snapshots import Contents, contents, object_file, read_back, snapshot, stem, uploaded
 from holdfast.runtime.errors import CheckpointDamaged, HoldfastError, ObjectNotFound
-from holdfast.runtime.names import Stem
+from holdfast.runtime.names import Stem, object_path
 from holdfast.runtime.restore import Checkpoint, newest, open_checkpoint
 from holdfast.runtime.shelf import Shelf
 from holdfast.runtime.spool import Spool
@@ -193,3 +193,12 @@ def test_a_run_that_is_not_there_has_nothing_to_restore(tmp_path: Path) -> None:
     assert newest([shelf], set(), lambda error: None) is None
     with pytest.raises(ObjectNotFound):
         open_checkpoint(shelf, stem(1))
+
+
+def test_a_checkpoint_that_is_deleted_while_it_is_opened_is_not_called_damaged(run: Run) -> None:
+    store = DeletesWhileOpened(run.folder, [stem(3).manifest_path, object_path(stem(3).object_name())])
+    found = newest([Shelf("store", store)], run.damaged, lambda error: run.said.append(str(error)))
+    assert found is not None
+    assert found[0].stem == stem(2)
+    assert run.said == []
+    assert run.damaged == set()

@@ -182,3 +182,15 @@ def test_what_is_mostly_dead_is_found() -> None:
         Stored(stem(2), "scheduled", ("a",), 0.0, {"whole": 10, "worn": 49}),
     ]
     assert mostly_dead(stored, {"whole": 100, "half": 100, "worn": 100}) == {"worn"}
+
+
+def test_damaged_checkpoints_take_nobodys_place_and_go_first() -> None:
+    sound = [made(number) for number in (1, 2)]
+    damaged = [replace(made(number), sound=False) for number in (3, 4, 5)]
+    objects = {one.stem.object_name(): 10 for one in (*sound, *damaged)}
+    policy = Policy(last=1, hourly=0, daily=0)
+    assert choose_deletions([*sound, *damaged], objects, policy).manifests == (stem(1),)
+    bounded = choose_deletions([*sound, *damaged], objects, replace(policy, max_bytes=10))
+    assert bounded.manifests == (stem(1), stem(3), stem(4), stem(5))
+    newer = choose_deletions([*sound, *damaged, made(6)], objects, policy)
+    assert newer.manifests == (stem(1), stem(2), stem(3), stem(4), stem(5))

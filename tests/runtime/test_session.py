@@ -92,7 +92,7 @@ def test_a_start_beside_a_live_session_takes_over_and_the_older_one_stops_and_sa
     assert newer.found["checkpoint"] == name
     assert not older.tell("submit", seed=2)["submitted"]
     assert is_fenced(older)
-    assert "writes no more" in older.said
+    eventually(lambda: "writes no more" in older.said, "the line that says so")
     last = submit(newer, 3)
     assert newer.tell("wait", timeout=60) == {"confirmed": True}
     assert max(here.shelf.stems()) == parse_stem(last)
@@ -107,7 +107,7 @@ def test_a_takeover_from_another_machine_is_noticed_and_nothing_more_is_written(
     assert newer.found["situation"] == "runtime reset"
     submit(older, 2)
     eventually(lambda: is_fenced(older), "the older one's notice")
-    assert "writes no more" in older.said
+    eventually(lambda: "writes no more" in older.said, "the line that says so")
     assert not older.tell("submit", seed=3)["submitted"]
     assert {stem.sequence for stem in here.shelf.stems()} == {1}
     last = submit(newer, 4, kind="requested")

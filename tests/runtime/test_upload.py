@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from helpers.faults import ActsAfterCreate, RefusesManifests, flip_bit, tree, truncate
+from helpers.faults import (
+    ActsAfterCreate,
+    LosesTheReply,
+    RefusesManifests,
+    RefusesNames,
+    flip_bit,
+    tree,
+    truncate,
+)
 from helpers.snapshots import (
+    KEEP_TWO,
     contents,
     manifests_of,
     object_file,
@@ -18,6 +29,7 @@ from helpers.snapshots import (
     tidy,
     uploaded,
 )
+from holdfast.runtime import upload as upload_module
 from holdfast.runtime.catalogue import COMPARED_SLOTS
 from holdfast.runtime.claims import make_claim
 from holdfast.runtime.errors import (
@@ -25,14 +37,17 @@ from holdfast.runtime.errors import (
     ClaimLost,
     HoldfastError,
     ObjectNotFound,
+    StoreRefused,
     StoreUnavailable,
 )
+from holdfast.runtime.journal import Journal, Place
 from holdfast.runtime.machine import ProcessId
+from holdfast.runtime.names import object_path
 from holdfast.runtime.objects import decode_header
 from holdfast.runtime.restore import newest
 from holdfast.runtime.shelf import Shelf
 from holdfast.runtime.spool import Spool
-from holdfast.runtime.stores import FolderStore, Store
+from holdfast.runtime.stores import Content, FolderStore, Store
 from holdfast.runtime.upload import Uploader
 
 
@@ -127,6 +142,8 @@ def test_an_object_of_a_broken_upload_is_neither_reused_nor_overwritten_and_late
     flip_bit(orphan)  # who knows how much of it arrived
     left = orphan.read_bytes()
     store.refusing = False
+    uploader = Uploader(store, spool)  # the daemon has died, say
+    uploader.catalogue.learn()
     uploader.upload(spool.manifest(stem(1)), 1, lambda done, total: None)
     assert orphan.read_bytes() == left
     assert objects_of(store).keys() == {stem(1).object_name(), stem(1).object_name(attempt=1)}
@@ -135,6 +152,87 @@ def test_an_object_of_a_broken_upload_is_neither_reused_nor_overwritten_and_late
     tidy(uploader)
     assert objects_of(store).keys() == {stem(1).object_name(attempt=1), stem(2).object_name()}
     assert stored(store, stem(1)) == contents(1)
+
+
+def test_an_upload_whose_manifest_alone_failed_writes_only_that_when_it_is_done_again(
+    tmp_path: Path, spool: Spool
+) -> None:
+    store = RefusesManifests(tmp_path / "run")
+    uploader = Uploader(store, spool)
+    with pytest.raises(StoreUnavailable):
+        uploaded(uploader, stem(1), contents(1))
+    store.refusing = False
+    before = uploader.bytes_written
+    uploader.upload(spool.manifest(stem(1)), 1, lambda done, total: None)
+    assert uploader.bytes_written == before
+    assert objects_of(store).keys() == {stem(1).object_name()}
+    assert stored(store, stem(1)) == contents(1)
+
+
+def test_a_part_that_came_through_alone_is_taken_back(
+    tmp_path: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload_module, "PART_BYTES", 3000)
+    store = RefusesNames(tmp_path / "run", "part1")
+    uploader = Uploader(store, spool)
+    for _ in range(3):
+        with pytest.raises(StoreRefused):
+            uploaded(uploader, stem(1), contents(1, count=9))
+        assert objects_of(store) == {}
+    store.refused = "nothing"
+    uploaded(uploader, stem(1), contents(1, count=9))
+    assert stored(store, stem(1)) == contents(1, count=9)
+
+
+def test_a_manifest_that_came_through_although_it_was_said_to_have_failed_counts(
+    tmp_path: Path, spool: Spool
+) -> None:
+    """The objects it names are kept, whatever a second try has written under other names."""
+    store = LosesTheReply(tmp_path / "run", "manifests/")
+    with pytest.raises(StoreUnavailable):
+        uploaded(Uploader(store, spool), stem(1), contents(1), kind="milestone")
+    again = Uploader(store, spool)
+    again.catalogue.objects = objects_of(store)
+    again.upload(spool.manifest(stem(1)), 1, lambda done, total: None)
+    for sequence in (2, 3, 4, 5):
+        uploaded(again, stem(sequence), contents(sequence))
+        tidy(again)
+    assert stored(store, stem(1)) == contents(1)
+
+
+@pytest.mark.parametrize("left", [b"", b'{"format": 1, "half'])
+def test_a_manifest_that_broke_off_is_written_again(store: FolderStore, spool: Spool, left: bytes) -> None:
+    store.create(stem(1).manifest_path, Content.of(left))
+    uploader = Uploader(store, spool)
+    uploader.catalogue.learn()
+    assert not uploader.catalogue.has(stem(1))
+    uploaded(uploader, stem(1), contents(1))
+    assert stored(store, stem(1)) == contents(1)
+    assert uploader.catalogue.has(stem(1))
+
+
+def test_a_checkpoint_whose_object_was_lost_can_be_uploaded_again(store: FolderStore, spool: Spool) -> None:
+    uploaded(Uploader(store, spool), stem(1), contents(1))
+    store.delete(object_path(stem(1).object_name()))
+    again = Uploader(store, spool)
+    again.catalogue.learn()
+    assert not again.catalogue.has(stem(1))
+    again.upload(spool.manifest(stem(1)), 1, lambda done, total: None)
+    assert stored(store, stem(1)) == contents(1)
+
+
+def test_nothing_refers_to_what_retention_has_deleted(store: FolderStore, spool: Spool) -> None:
+    uploader = Uploader(store, spool)
+    backbone = contents(7, prefix="backbone-")
+    journal = Journal()
+    journal.add("fp", (), Place("cell", 0)).retired = True
+    rest: dict[str, Any] = {"journal": journal.to_dict()}
+    uploaded(uploader, stem(1), backbone, slots=("slot-0000",), **rest)
+    uploaded(uploader, stem(2), contents(2), slots=("slot-0001",), **rest)
+    tidy(uploader, replace(KEEP_TWO, last=1, max_bytes=3500))
+    assert objects_of(store).keys() == {stem(2).object_name()}
+    uploaded(uploader, stem(3), contents(3) | backbone, slots=("slot-0001",), **rest)
+    assert stored(store, stem(3)) == contents(3) | backbone
 
 
 def test_uploading_again_after_the_manifest_was_written_changes_nothing(
@@ -248,3 +346,16 @@ def test_of_many_models_only_the_last_ones_trained_are_kept_in_mind(store: Folde
         uploaded(uploader, stem(number + 1), contents(number, count=1), slots=(f"slot-{number:04d}",))
     last = {f"slot-{number:04d}" for number in range(COMPARED_SLOTS, 2 * COMPARED_SLOTS)}
     assert uploader.catalogue.newest.keys() == last
+
+
+def test_a_large_checkpoint_is_divided_into_objects_that_are_written_side_by_side(
+    store: FolderStore, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload_module, "PART_BYTES", 3000)
+    made = uploaded(Uploader(store, spool), stem(1), contents(1, count=9))
+    assert objects_of(store).keys() == {stem(1).object_name(), stem(1).object_name(1)}
+    assert max(objects_of(store).values()) < 7000
+    assert len({record.object for record in made.tensors}) == store.capabilities.parallel == 2
+    assert stored(store, stem(1)) == contents(1, count=9)
+    uploaded(Uploader(store, spool), stem(2), contents(2, count=2))
+    assert stem(2).object_name(1) not in objects_of(store)
