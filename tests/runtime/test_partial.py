@@ -6,7 +6,6 @@ import os
 import random
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import xxhash
@@ -35,7 +34,7 @@ class Table:
         store: The run's folder in its store; by default a folder.
     """
 
-    def __init__(self, folder: Path, rows: int, width: int, store: Any = None) -> None:
+    def __init__(self, folder: Path, rows: int, width: int, store: FolderStore | None = None) -> None:
         self.store = store or FolderStore(folder / "run")
         self.spool = Spool(folder / "spool")
         self.spool.make_folders()
@@ -148,16 +147,17 @@ def test_a_new_daemon_does_not_patch_what_it_has_not_seen(tmp_path: Path) -> Non
 
 
 def test_an_upload_that_failed_is_not_built_upon(tmp_path: Path) -> None:
-    table = Table(tmp_path, rows=10_000, width=64, store=RefusesManifests(tmp_path / "run"))
-    table.store.refusing = False
+    store = RefusesManifests(tmp_path / "run")
+    store.refusing = False
+    table = Table(tmp_path, rows=10_000, width=64, store=store)
     for _ in range(3):
         table.upload()
         table.touch([1, 2, 3])
-    table.store.refusing = True
+    store.refusing = True
     table.touch([500])
     with pytest.raises(StoreUnavailable):
         table.upload()
-    table.store.refusing = False
+    store.refusing = False
     for _ in range(3):
         table.touch([700])
         table.upload()
