@@ -15,6 +15,7 @@ from holdfast.runtime.errors import CheckpointDamaged, StoreUnusable
 from holdfast.runtime.names import Stem
 from holdfast.runtime.session import Session
 from holdfast.runtime.settings import Settings
+from holdfast.runtime.status import DaemonStatus
 
 Opener = Callable[..., Session]
 
@@ -189,3 +190,14 @@ def test_a_second_session_of_the_process_says_its_takeover_too(
         start(spool=str(tmp_path / base))
         assert not older.submit(snapshot(contents(1)))
     assert sum("writes no more" in line for line in said) == 2
+
+
+def test_on_a_store_that_cannot_confirm_waiting_ends_when_it_is_written_and_says_so(
+    start: Opener, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = start()
+    name = submit(session, 1)
+    told = DaemonStatus(written=str(name), unconfirmed="this store does not tell")
+    monkeypatch.setattr(session, "status", lambda: told)
+    assert not session.wait(timeout=60, progress=False)
+    assert any("written, but not confirmed: this store does not tell" in line for line in said)

@@ -151,3 +151,19 @@ def test_an_environment_variable_is_checked_and_named(text: str, good: bool) -> 
 def test_a_wrong_argument_is_named(tmp_path: Path, arguments: dict[str, Any]) -> None:
     with pytest.raises(SettingsInvalid, match=next(iter(arguments))):
         load(tmp_path, arguments)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("10 GB", 10**10), ("1.5 kB", 1500), ("512 MiB", 512 << 20), ("2TB", 2 * 10**12), ("7 B", 7), ("7", 7)],
+)
+def test_a_size_may_be_a_text(tmp_path: Path, text: str, count: int) -> None:
+    (tmp_path / "holdfast.yaml").write_text(f"max_bytes: {text}\n", encoding="utf-8")
+    assert from_file(Settings(), tmp_path / "holdfast.yaml").max_bytes == count
+    assert from_environment(Settings(), {"HOLDFAST_MAX_BYTES": text}).max_bytes == count
+
+
+@pytest.mark.parametrize("text", ["lots", "10 GiG", "-1 GB", "GB", "1 PB"])
+def test_a_size_that_is_none_is_refused_with_what_is_allowed(text: str) -> None:
+    with pytest.raises(SettingsInvalid, match="'10 GB'"):
+        Settings().with_changes({"max_bytes": text}, where="here")
