@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import re
 import secrets
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -43,6 +44,21 @@ class _Known:
 
     ids: dict[str, str] = field(default_factory=dict)
     begun: dict[str, str] = field(default_factory=dict)
+    _making: set[str] = field(default_factory=set)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    @contextmanager
+    def alone(self, path: str) -> Iterator[None]:
+        """Lets one thread at a time create a name: another would take what is begun for its own."""
+        with self._changed:
+            self._changed.wait_for(lambda: path not in self._making)
+            self._making.add(path)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._making.discard(path)
+                self._changed.notify_all()
 
 
 class DriveApiStore(Store):
@@ -91,7 +107,7 @@ class DriveApiStore(Store):
 
     def create(self, name: str, content: Content) -> None:
         path = self._path(name)
-        with self._located(name):
+        with self._located(name), self._known.alone(path):
             folder = self._rest.folder_id(path.rpartition("/")[0], create=True) or ""
             file_id = self._known.begun.pop(path, "")
             made = self._come_through(file_id, content) if file_id else None
