@@ -25,9 +25,8 @@ from holdfast.runtime.session import Session
 from holdfast.runtime.settings import FILE_NAME, Settings, load
 from holdfast.runtime.settings_watch import SettingsWatch
 from holdfast.runtime.stores import normalise
-from holdfast.runtime.stores.credentials import in_colab
+from holdfast.runtime.stores.credentials import default_store
 
-COLAB_STORE: Final = "drive:holdfast"
 LOG_NAME: Final = "kernel.log"
 
 
@@ -238,8 +237,7 @@ def _at_exit(process: int) -> None:
 def _complete(settings: Settings, default_run: str) -> Settings:
     """Fills in the defaults that depend on where this runs."""
     store, run = settings.store, settings.run
-    if not store:
-        store = COLAB_STORE if in_colab() else "./holdfast"
+    store = store or default_store()
     if not run:
         run = default_run or _default_run()
     return replace(settings, store=store, run=run)

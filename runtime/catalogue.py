@@ -49,9 +49,6 @@ class Catalogue:
     newest: dict[str, Manifest] = field(default_factory=dict)
     journal: Journal = field(default_factory=Journal)
 
-    def __contains__(self, stem: Stem) -> bool:
-        return stem in self.read or stem in self.unread or stem in self.unreadable
-
     def has(self, stem: Stem) -> bool:
         """Whether a checkpoint is there, as far as sizes tell: one that is broken can be uploaded again."""
         if stem in self.unread:
@@ -65,13 +62,12 @@ class Catalogue:
     def learn(self) -> None:
         """Lists what is there, and reads the newest checkpoint of each of the last slots."""
         self.objects = self.shelf.objects()
-        self.unread = {stem: size for stem, size in self.shelf.newest_first() if stem not in self}
+        self.unread = dict(self.shelf.newest_first())
         while self.unread and not self.newest:
             self._read_one(max(self.unread))
-        recent = {slot.newest for slot in self.journal.slots[-COMPARED_SLOTS:]}
-        for stem in sorted(recent & self.unread.keys(), key=str, reverse=True):
-            if stem is not None:
-                self._read_one(stem)
+        recent = {slot.newest for slot in self.journal.slots[-COMPARED_SLOTS:] if slot.newest is not None}
+        for stem in sorted(recent & self.unread.keys(), reverse=True):
+            self._read_one(stem)
 
     def read_some(self, count: int) -> bool:
         """Reads up to ``count`` manifests more, several at a time.
@@ -90,8 +86,7 @@ class Catalogue:
         """Takes note of a checkpoint that was just written."""
         self.objects.update(objects)
         self.unsound.discard(manifest.stem)
-        self.unreadable.discard(manifest.stem)
-        self._note(manifest.stem, manifest)
+        self.note_readable(manifest)
 
     def note_readable(self, manifest: Manifest) -> None:
         """Takes note of a manifest that could not be read before."""

@@ -106,6 +106,16 @@ def claim_from_bytes(data: bytes, *, name: str) -> Claim:
     return claim
 
 
+def read_claim(store: Store, name: str, size: int) -> Claim:
+    """Reads the claim of that name and size from a run's folder; of a longer file no more than a claim has.
+
+    Raises:
+        FormatInvalid: It is none.
+        ObjectNotFound: It is gone.
+    """
+    return claim_from_bytes(store.read(f"{FOLDER}/{name}", min(size, _MAX_BYTES)), name=name)
+
+
 def highest(store: Store) -> tuple[int, str]:
     """Incarnation and session of the newest claim in a run, by the names alone; (0, "") if none."""
     matches = (_NAME.fullmatch(name) for name in store.sizes(FOLDER))
@@ -119,7 +129,7 @@ def read_highest(store: Store) -> Claim | None:
     for match in sorted(matches, key=lambda match: (int(match[1]), match[2]), reverse=True):
         name = match[0]
         try:
-            return claim_from_bytes(store.read(f"{FOLDER}/{name}", min(sizes[name], _MAX_BYTES)), name=name)
+            return read_claim(store, name, sizes[name])
         except (FormatInvalid, ObjectNotFound):
             continue
     return None

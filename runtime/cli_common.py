@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,19 +16,16 @@ from rich.text import Text
 from tqdm import tqdm
 
 from holdfast.runtime import report
-from holdfast.runtime.errors import HoldfastError, StoreUnavailable
+from holdfast.runtime.errors import HoldfastError
 from holdfast.runtime.exit_codes import CommandFailed, ExitCode
 from holdfast.runtime.holder import Here, Holder
 from holdfast.runtime.inventory import is_run
 from holdfast.runtime.names import Stem, parse_stem
-from holdfast.runtime.session import STORE_SECONDS, check_run_name
+from holdfast.runtime.session import check_run_name, open_patiently
 from holdfast.runtime.settings import Settings, load
-from holdfast.runtime.stores import Store, normalise, open_store
+from holdfast.runtime.stores import Store, normalise
+from holdfast.runtime.stores.credentials import default_store
 
-COLAB_STORE: Final = "drive:holdfast"
-"""Where Colab's users have their runs, where no setting says otherwise."""
-
-DEFAULT_STORE: Final = "./holdfast"
 WIDE: Final = 400
 """Columns of a table that goes into a file or a pipe, where nothing may be cut off."""
 
@@ -52,9 +48,8 @@ class Place:
 
     def __init__(self, store: str | None) -> None:
         self.settings: Settings = load(Path.cwd(), {"store": store})
-        default = COLAB_STORE if "COLAB_RELEASE_TAG" in os.environ else DEFAULT_STORE
-        self.url = normalise(self.settings.store or default)
-        self.top: Store = open_store(self.url, deadline=STORE_SECONDS, failed=_say_failure)
+        self.url = normalise(self.settings.store or default_store())
+        self.top = open_patiently(self.url)
 
     def run_names(self) -> list[str]:
         """The runs in the store, in alphabetical order."""
@@ -84,10 +79,6 @@ class Place:
     def here(self, run: str) -> Here:
         """A run as this machine knows it."""
         return Here(Path(self.settings.spool).expanduser().absolute(), self.url, run)
-
-
-def _say_failure(error: StoreUnavailable) -> None:
-    report.say_once("store slow", f"{error}. It is tried again")
 
 
 def checkpoint_name(text: str) -> Stem:

@@ -17,7 +17,6 @@ from holdfast.runtime.names import Stem
 from holdfast.runtime.restore import open_checkpoint
 from holdfast.runtime.shelf import Shelf
 from holdfast.runtime.stores import Store
-from holdfast.runtime.verification import CLAIM_BYTES
 
 
 def describe_run(
@@ -74,8 +73,7 @@ def _sessions(folder: Store, here: Here, inventory: Inventory) -> Iterator[dict[
     for name in sorted(inventory.claims, reverse=True):
         known: dict[str, Any] = dict.fromkeys(("session", "incarnation", "claimed_at", "pid", "life", "damage"))
         try:
-            size = min(inventory.claims[name], CLAIM_BYTES)
-            claim = claims.claim_from_bytes(folder.read(f"{claims.FOLDER}/{name}", size), name=name)
+            claim = claims.read_claim(folder, name, inventory.claims[name])
         except FormatInvalid as error:
             yield {"claim": name, **known, "damage": str(error)}
             continue

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar, get_args
+from typing import Final, Literal, TypeVar, get_args
 
 from holdfast.runtime.errors import CheckpointDamaged, HoldfastError, ObjectNotFound
 from holdfast.runtime.exit_codes import CommandFailed, ExitCode
@@ -155,7 +153,13 @@ def write_safetensors(checkpoint: Checkpoint, path: Path, progress: Progress) ->
     """
     names = readable_names(checkpoint.manifest)
     records = [one for one in checkpoint.manifest.tensors if one.spec.name in names]
-    header = _header(checkpoint.manifest, [replace(one.spec, name=names[one.spec.name]) for one in records])
+    metadata = {
+        "format": "holdfast-export-1",
+        "run": checkpoint.manifest.run,
+        "checkpoint": str(checkpoint.stem),
+        "slots": ",".join(checkpoint.manifest.slots),
+    }
+    header, _ = encode_header([replace(one.spec, name=names[one.spec.name]) for one in records], metadata)
     total = sum(record.spec.nbytes for record in records)
 
     def chunks() -> Iterator[bytes | memoryview]:
@@ -179,21 +183,6 @@ def write_safetensors(checkpoint: Checkpoint, path: Path, progress: Progress) ->
     finally:
         temporary.unlink(missing_ok=True)
     return len(header) + total
-
-
-def _header(manifest: Manifest, specs: Sequence[Any]) -> bytes:
-    """The file's header, which says what it was made from."""
-    text, _ = encode_header(specs)
-    header = json.loads(text[8:])
-    header["__metadata__"] = {
-        "format": "holdfast-export-1",
-        "run": manifest.run,
-        "checkpoint": str(manifest.stem),
-        "slots": ",".join(manifest.slots),
-    }
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text
 
 
 def _batches(records: Sequence[TensorRecord]) -> Iterator[list[TensorRecord]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,6 +36,9 @@ DTYPE_BYTES: Final[dict[str, int]] = {
 }
 """The dtypes of the format, by its names, with the bytes of one element."""
 
+METADATA: Final = {"format": "holdfast-1"}
+"""What an object says of itself."""
+
 MAX_HEADER_BYTES: Final = 100_000_000
 """The library's own limit; a longer header is not read."""
 
@@ -54,13 +57,15 @@ class TensorSpec:
         return DTYPE_BYTES[self.dtype] * math.prod(self.shape)
 
 
-def encode_header(specs: Sequence[TensorSpec]) -> tuple[bytes, list[int]]:
-    """The header of an object that holds ``specs`` in order.
+def encode_header(
+    specs: Sequence[TensorSpec], metadata: Mapping[str, str] = METADATA
+) -> tuple[bytes, list[int]]:
+    """The header of an object that holds ``specs`` in order, and says of itself what ``metadata`` says.
 
     Returns:
         The header's bytes, length prefix included, and the absolute offset of each tensor.
     """
-    header: dict[str, object] = {"__metadata__": {"format": "holdfast-1"}}
+    header: dict[str, object] = {"__metadata__": dict(metadata)}
     position, relative = 0, []
     for spec in specs:
         end = position + spec.nbytes

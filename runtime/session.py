@@ -70,6 +70,11 @@ def _say_failure(error: StoreUnavailable) -> None:
     report.say_once("store slow", f"{error}. It is tried again")
 
 
+def open_patiently(url: str) -> Store:
+    """Opens a store that the user waits for: failures are tried again for a while, and said once."""
+    return open_store(url, deadline=STORE_SECONDS, failed=_say_failure)
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a start found of the run's past."""
@@ -128,7 +133,7 @@ class Session:
             ClaimLost: Others kept claiming the run.
         """
         settings = replace(settings, store=normalise(settings.store), run=check_run_name(settings.run))
-        top = open_store(settings.store, deadline=STORE_SECONDS, failed=_say_failure)
+        top = open_patiently(settings.store)
         top.check()
         store = top.under(settings.run)
         base = Path(settings.spool).expanduser().absolute()

@@ -22,9 +22,6 @@ Subject = Literal["claim", "manifest", "object"]
 NAMED: Final = 5
 """Tensors of a damaged object that are named; the others are counted."""
 
-CLAIM_BYTES: Final = 10_000
-"""A longer file is no claim; no more is read of it."""
-
 
 @dataclass(frozen=True, slots=True)
 class Damage:
@@ -134,7 +131,7 @@ def _read_claims(store: Store, found: Findings) -> None:
     for name, size in found.inventory.claims.items():
         path = f"{claims.FOLDER}/{name}"
         try:
-            claims.claim_from_bytes(store.read(path, min(size, CLAIM_BYTES)), name=name)
+            claims.read_claim(store, name, size)
         except FormatInvalid as error:
             found.damages.append(Damage("claim", path, str(error)))
         except ObjectNotFound:  # deleted since, as old ones are

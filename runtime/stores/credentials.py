@@ -22,6 +22,11 @@ def in_colab() -> bool:
     return "COLAB_RELEASE_TAG" in os.environ
 
 
+def default_store() -> str:
+    """URL of the store where no setting says otherwise."""
+    return "drive:holdfast" if in_colab() else "./holdfast"
+
+
 def login_hint() -> str:
     """What to type to get credentials."""
     if in_colab():

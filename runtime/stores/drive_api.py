@@ -164,9 +164,7 @@ class DriveApiStore(Store):
             found = self._info(name)
         except ObjectNotFound:
             return "pending"
-        if content is None:
-            return "confirmed"
-        return "confirmed" if found.size == content.size and found.md5 == md5_of(content) else "pending"
+        return "confirmed" if content is None or _has(found, content) else "pending"
 
     def quota(self) -> Quota | None:
         with self._located(""):
@@ -177,7 +175,7 @@ class DriveApiStore(Store):
             found = self._info(name)
         except ObjectNotFound:
             return False
-        return found.size == content.size and found.md5 == md5_of(content)
+        return _has(found, content)
 
     def _upload(self, path: str, folder: str, file_id: str, content: Content) -> FileInfo:
         """Makes the file, and finds out whether it was made where the end is odd."""
@@ -210,7 +208,7 @@ class DriveApiStore(Store):
             found = self._rest.client.get(file_id)
         except ObjectNotFound:
             return None
-        if found.size == content.size and found.md5 == md5_of(content):
+        if _has(found, content):
             return found
         self._rest.delete(file_id)
         return None
@@ -286,3 +284,8 @@ class DriveApiStore(Store):
             if error.where != WHERE:
                 raise
             raise type(error)(error.what, where=self._where(name), hint=error.hint) from None
+
+
+def _has(found: FileInfo, content: Content) -> bool:
+    """Whether a file has just these bytes, which are read only where the size is right."""
+    return found.size == content.size and found.md5 == md5_of(content)
