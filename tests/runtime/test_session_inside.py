@@ -159,7 +159,7 @@ def test_a_store_that_fails_is_said_once_with_what_to_do_and_recovers_by_itself(
     eventually(lambda: any("do not reach the store" in line for line in said), "the line that says so")
     (tmp_path / "store" / "run" / "objects").unlink()
     eventually(lambda: session.status().confirmed == str(name), "the checkpoint")
-    assert session.status().error == ""
+    eventually(lambda: session.status().error == "", "the end of the round, which takes the error back")
     assert sum("do not reach the store" in line for line in said) == 1
 
 
