@@ -17,7 +17,7 @@ from holdfast.hooks.variables import NamedVariable, tensor_spec
 from holdfast.runtime.crashpoints import reach
 from holdfast.runtime.errors import RestoreFailed
 from holdfast.runtime.manifest import TensorRecord
-from holdfast.runtime.restore import Checkpoint
+from holdfast.runtime.restore import CheckpointPart
 from holdfast.runtime.spool import TensorSource
 
 
@@ -71,7 +71,7 @@ def _array_source(name: str, array: np.ndarray[Any, Any]) -> TensorSource:
     return TensorSource(tensor_spec(name, array.dtype, array.shape), lambda: flat_bytes(array))
 
 
-def fetch_variables(checkpoint: Checkpoint, variables: Sequence[NamedVariable]) -> dict[str, Any]:
+def fetch_variables(part: CheckpointPart, variables: Sequence[NamedVariable]) -> dict[str, Any]:
     """Reads and verifies the tensors of variables.
 
     Returns:
@@ -83,18 +83,18 @@ def fetch_variables(checkpoint: Checkpoint, variables: Sequence[NamedVariable]) 
     """
     import tensorflow as tf
 
-    records = {record.spec.name: record for record in checkpoint.manifest.tensors}
+    records = part.tensors
     for one in variables:
         record = records.get(one.name)
         if record is None or record.spec != one.spec:
             have = f"{record.spec.dtype}{list(record.spec.shape)}" if record else "nothing"
             raise RestoreFailed(
                 f"{one.label or one.name} is {one.spec.dtype}{list(one.spec.shape)}, the checkpoint has {have}",
-                where=str(checkpoint.stem),
+                where=str(part.stem),
             )
     kinds = {one.name: one.variable.dtype.as_numpy_dtype for one in variables}
 
-    raw = checkpoint.fetch([records[one.name] for one in variables], _allocate)
+    raw = part.fetch([records[one.name] for one in variables], _allocate)
     return {
         one.name: tf.convert_to_tensor(raw[one.name].view(kinds[one.name]).reshape(tuple(one.variable.shape)))
         for one in variables
@@ -106,10 +106,10 @@ def _allocate(record: TensorRecord) -> tuple[np.ndarray[Any, Any], memoryview]:
     return raw, memoryview(raw)  # type: ignore[arg-type]
 
 
-def fetch_arrays(checkpoint: Checkpoint, prefix: str) -> dict[str, np.ndarray[Any, Any]]:
+def fetch_arrays(part: CheckpointPart, prefix: str) -> dict[str, np.ndarray[Any, Any]]:
     """Reads and verifies the tensors whose names begin with ``prefix``, as flat bytes."""
-    wanted = [record for record in checkpoint.manifest.tensors if record.spec.name.startswith(prefix)]
-    return checkpoint.fetch(wanted, _allocate)
+    wanted = [record for name, record in part.tensors.items() if name.startswith(prefix)]
+    return part.fetch(wanted, _allocate)
 
 
 def assign(variables: Sequence[NamedVariable], tensors: dict[str, Any]) -> None:

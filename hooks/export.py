@@ -70,13 +70,14 @@ def _export(given: argparse.Namespace) -> dict[str, Any]:
     def write(checkpoint: Checkpoint, _: Journal) -> dict[str, Any]:
         from holdfast.hooks.rebuilt import Rebuilt
 
-        made = Rebuilt(checkpoint, with_loss=form == "keras")
+        part = checkpoint.part(given.slot)
+        made = Rebuilt(part, with_loss=form == "keras")
         refuse_to_replace(target, form, force=given.force)
         return {
             "store": given.store,
             "run": given.run,
             "checkpoint": str(checkpoint.stem),
-            "slots": list(checkpoint.manifest.slots),
+            "slots": [part.slot],
             "format": form,
             "path": given.to,
             "bytes": save(made.model, target, form),

@@ -113,6 +113,7 @@ class Handle:
 
     def checkpoint(self) -> None:
         """Asks for a checkpoint now: at the next step, where a training runs, and up at once."""
+        self._tracker.saving.flush()
         self._tracker.request_checkpoint()
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -128,6 +129,7 @@ class Handle:
             ClaimLost: Another session has taken the run over.
             DaemonUnavailable: The daemon does not live and could not be started.
         """
+        self._tracker.saving.flush()
         return self._session.wait(timeout)
 
     def fresh(self) -> None:
@@ -206,6 +208,7 @@ def start(arguments: dict[str, Any], folder: Path, *, default_run: str = "") -> 
             undo.append(lambda: report.speak_through(None))
         undo.append(_log_to(session.spool.folder / LOG_NAME))
         tracker = Tracker(session, cells)
+        tracker.at_cell_end(tracker.saving.flush)
         undo.append(unpatch_all)
         undo.append(after_import("keras", lambda: guarded(keras_fit.install)(tracker)))
         watch = SettingsWatch(folder / FILE_NAME, read_settings, session)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from holdfast.hooks.patching import guarded
 from holdfast.runtime.journal import Place
 
 
@@ -17,9 +19,11 @@ class Cells:
         self._shell = self._find_shell()
         self._cell = "" if self._shell is not None else f"script:{script_name()}"
         self._ordinal = 0
+        self._at_end: list[Callable[[], None]] = []
         if self._shell is not None:
             self._cell = "cell:at-start"
             self._shell.events.register("pre_run_cell", self._before_cell)
+            self._shell.events.register("post_run_cell", self._after_cell)
 
     @property
     def in_notebook(self) -> bool:
@@ -37,14 +41,26 @@ class Cells:
         self._ordinal += 1
         return place
 
+    def at_end(self, action: Callable[[], None]) -> None:
+        """Has something done after each cell, and when the following stops."""
+        self._at_end.append(action)
+
     def close(self) -> None:
         """Stops following."""
+        self._after_cell()
+        self._at_end.clear()
         if self._shell is not None:
             self._shell.events.unregister("pre_run_cell", self._before_cell)
+            self._shell.events.unregister("post_run_cell", self._after_cell)
             self._shell = None
 
     def _before_cell(self, info: Any = None) -> None:
         self._cell, self._ordinal = cell_name(self._shell, info), 0
+
+    def _after_cell(self, result: Any = None) -> None:
+        del result
+        for action in self._at_end:
+            guarded(action)()
 
     @staticmethod
     def _find_shell() -> Any:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+import weakref
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -16,16 +17,18 @@ from holdfast.hooks.tracking import Tracker
 from holdfast.runtime import report
 from holdfast.runtime.errors import CheckpointDamaged, RestoreFailed
 from holdfast.runtime.journal import Decision, Slot, TrainingCall, decide, structure_difference
-from holdfast.runtime.restore import Checkpoint
+from holdfast.runtime.restore import CheckpointPart
 
 log = logging.getLogger("holdfast.hooks")
+
+NOTHING_SOUND: Final = "no sound checkpoint of this training was found; it begins where the model stands"
 
 
 @dataclass(slots=True)
 class Restored:
     """A checkpoint read and verified, on its way into a model."""
 
-    checkpoint: Checkpoint
+    part: CheckpointPart
     state: dict[str, Any]
     variables: list[variables.NamedVariable]
     tensors: dict[str, Any]
@@ -79,7 +82,6 @@ class Past:
         self.restored: Restored | None = None
         self.definition: dict[str, Any] = {}
         self.replaced = ""
-        self._same_object = bool(tracker.bound(model).slot)
 
     def find(self) -> None:
         """Decides, and reads what that takes; a damaged checkpoint is passed over."""
@@ -96,18 +98,24 @@ class Past:
         slot = self.tracker.slot_of(self.model)
         if slot is None and any(not one.retired for one in journal.slots):
             slot = self._match()
-        same_optimizer = bound.optimizer is not None and bound.optimizer is self.model.optimizer
+        same_optimizer = bound.optimizer is not None and bound.optimizer() is self.model.optimizer
         known = bound.definition if same_optimizer else None
-        self.definition = definition.training_definition(self.model, self.arguments, known)
-        bound.optimizer, bound.definition = self.model.optimizer, self.definition["optimizer"]
+        made = definition.training_definition(self.model, self.arguments, known)
+        self.definition = journal.same_definition(made)
+        bound.definition = self.definition["optimizer"]
+        bound.optimizer = weakref.ref(self.model.optimizer) if self.model.optimizer is not None else None
         if slot is None:
             return
         past = slot.call(bound.next_call)
+        if bound.next_call < slot.first_call:
+            self.decision = Decision("skip")
+            self._catch_up(slot)
+            return
         self.decision = decide(
             past,
             self.definition,
             self.epochs,
-            same_object=self._same_object,
+            stream=slot.is_stream,
             continue_changed=self.tracker.take_continue(),
         )
         if past is not None and self.decision.action != "train":
@@ -149,40 +157,73 @@ class Past:
                 "its weights instead: %holdfast continue, then run the cells again"
             )
             return
+        if action == "skip":
+            self._catch_up(slot)
+            return
         done = past.status == "done"
         checkpoint = self.session.checkpoint(past.milestone) if done and past.milestone else None
         checkpoint = checkpoint or (None if done else self.session.newest_of(slot.name))
+        part = checkpoint.part(slot.name) if checkpoint is not None else None
         number = self.tracker.bound(self.model).next_call
-        if checkpoint is None or checkpoint.manifest.state.get("call") != number:
+        if part is None or part.state.get("call") != number:
             if done or slot.newest is not None:
-                report.say("no sound checkpoint of this training was found; it begins where the model stands")
+                report.say(NOTHING_SOUND)
             self.decision = Decision("train")
             return
         self._build()
         try:
-            self._read(checkpoint, exact=action != "resume changed")
+            self._read(part, exact=action != "resume changed")
         except (RestoreFailed, KeyError, TypeError, ValueError) as error:
-            log.exception("restore of %s", checkpoint.stem)
+            log.exception("restore of %s", part.stem)
             self.restored, self.decision = None, Decision("train")
-            report.say(f"checkpoint {checkpoint.stem} does not fit this model ({error}); training begins anew")
+            report.say(f"checkpoint {part.stem} does not fit this model ({error}); training begins anew")
             return
-        self._announce(checkpoint, past, changes)
+        self._announce(part, past, changes)
 
-    def _read(self, checkpoint: Checkpoint, *, exact: bool) -> None:
-        state = checkpoint.manifest.state
+    def _catch_up(self, slot: Slot) -> None:
+        """Calls without a milestone are not repeated: at the first of them the newest state is restored."""
+        bound = self.tracker.bound(self.model)
+        if bound.caught_up:
+            return
+        checkpoint = self.session.newest_of(slot.name)
+        if checkpoint is None:
+            report.say(NOTHING_SOUND)
+            self.decision = Decision("train")
+            return
+        part = checkpoint.part(slot.name)
+        self._build()
+        try:
+            self._read(part, exact=True)
+        except (RestoreFailed, KeyError, TypeError, ValueError) as error:
+            log.exception("restore of %s", part.stem)
+            self.restored, self.decision = None, Decision("train")
+            report.say(f"checkpoint {part.stem} does not fit this model ({error}); training begins anew")
+            return
+        bound.caught_up = True
+        if self.restored is not None:
+            self.restored.exact = False  # callbacks and generators are those of another call
+        number = int(part.state["call"])
+        report.say(
+            f"training calls {bound.next_call + 1} to {number} of this model are done and not repeated: it has "
+            f"the state of {part.stem} from the {part.origin}, {report.ago(time.time() - part.taken_at)} old, and "
+            f"goes on in call {number + 1}. To begin anew: %holdfast fresh"
+        )
+
+    def _read(self, part: CheckpointPart, *, exact: bool) -> None:
+        state = part.state
         random_state.make_global_variables(set(state["random"]["globals"]))
         wanted = variables.of_model(self.model)
         if not exact:
-            wanted = self._fitting(wanted, checkpoint)
-        tensors = capture.fetch_variables(checkpoint, wanted)
-        arrays = capture.fetch_arrays(checkpoint, "callbacks/") | capture.fetch_arrays(checkpoint, "data/")
-        self.restored = Restored(checkpoint, state, wanted, tensors, arrays, exact)
+            wanted = self._fitting(wanted, part)
+        tensors = capture.fetch_variables(part, wanted)
+        arrays = capture.fetch_arrays(part, "callbacks/") | capture.fetch_arrays(part, "data/")
+        self.restored = Restored(part, state, wanted, tensors, arrays, exact)
 
     def _fitting(
-        self, wanted: list[variables.NamedVariable], checkpoint: Checkpoint
+        self, wanted: list[variables.NamedVariable], part: CheckpointPart
     ) -> list[variables.NamedVariable]:
         """Under a new definition: the weights, and the optimizer's state as far as it is the same."""
-        specs = {record.spec.name: record.spec for record in checkpoint.manifest.tensors}
+        specs = {name: record.spec for name, record in part.tensors.items()}
         optimizer = [one for one in wanted if one.name.startswith("optimizer/")]
         saved = sum(name.startswith("optimizer/") for name in specs)
         same = len(optimizer) == saved and all(specs.get(one.name) == one.spec for one in optimizer)
@@ -198,10 +239,10 @@ class Past:
             or (one.name.startswith("optimizer/") and same and id(one.variable) != keep_rate)
         ]
 
-    def _announce(self, checkpoint: Checkpoint, past: TrainingCall, changes: str) -> None:
-        position = checkpoint.manifest.state["position"]
-        age = report.ago(time.time() - checkpoint.manifest.taken_at)
-        origin = f"{checkpoint.stem} from the {checkpoint.shelf.origin}, {age} old"
+    def _announce(self, part: CheckpointPart, past: TrainingCall, changes: str) -> None:
+        position = part.state["position"]
+        age = report.ago(time.time() - part.taken_at)
+        origin = f"{part.stem} from the {part.origin}, {age} old"
         where = f"epoch {position['epoch'] + 1}/{self.epochs}"
         if position["executions"]:
             where += f", after {position['executions'] * per_execution(self.model)} batches"

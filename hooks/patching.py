@@ -15,36 +15,43 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Wrapper = Callable[..., Any]
 
-_patched: list[tuple[type, str, Any, Any]] = []
+_patched: list[tuple[Any, str, str, Any, Any]] = []
+"""Owner, name, who made the wrapper, what was there before (_INHERITED for nothing), the wrapper."""
+
+_INHERITED = object()
 
 
-def patch(owner: type, name: str, make: Callable[[Callable[..., Any]], Wrapper]) -> None:
-    """Replaces a method that ``owner`` itself defines.
+def patch(owner: Any, name: str, make: Callable[[Callable[..., Any]], Wrapper]) -> None:
+    """Replaces a method or function.
 
-    The wrapper calls the original exactly once and returns its value unchanged. Patching what is
-    patched already does nothing.
+    The wrapper calls the original exactly once and returns its value unchanged. Patching with what it
+    is patched with already does nothing.
 
     Args:
-        owner: The class, best a base class, so that subclasses' signatures stay as they are.
+        owner: The class, best a base class, so that subclasses' signatures stay as they are; or a module.
         name: The method.
         make: Gives the wrapper for the original.
     """
-    if any(entry[0] is owner and entry[1] == name for entry in _patched):
+    maker = getattr(make, "__qualname__", repr(make))
+    if any(entry[0] is owner and entry[1:3] == (name, maker) for entry in _patched):
         return
-    original = vars(owner)[name]
+    before = vars(owner).get(name, _INHERITED)
+    original = getattr(owner, name) if before is _INHERITED else before
     wrapper = functools.wraps(original)(make(original))
     setattr(owner, name, wrapper)
-    _patched.append((owner, name, original, wrapper))
+    _patched.append((owner, name, maker, before, wrapper))
 
 
 def unpatch_all() -> None:
     """Takes every patch back, unless somebody else has patched over it since."""
     while _patched:
-        owner, name, original, wrapper = _patched.pop()
-        if vars(owner).get(name) is wrapper:
-            setattr(owner, name, original)
-        else:
+        owner, name, _, before, wrapper = _patched.pop()
+        if vars(owner).get(name) is not wrapper:
             log.warning("%s.%s was patched by somebody else; left", owner.__name__, name)
+        elif before is _INHERITED:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, before)
 
 
 def guarded(function: Callable[P, T]) -> Callable[P, T | None]:

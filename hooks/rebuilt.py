@@ -14,8 +14,7 @@ from holdfast.hooks import capture, variables
 from holdfast.hooks.architecture import unpack
 from holdfast.runtime.errors import RestoreFailed
 from holdfast.runtime.exit_codes import CommandFailed, ExitCode
-from holdfast.runtime.manifest import TensorRecord
-from holdfast.runtime.restore import Checkpoint
+from holdfast.runtime.restore import CheckpointPart
 
 REFUSED_CLASSES: Final = frozenset(
     {
@@ -60,7 +59,7 @@ class Rebuilt:
         left_out: What of the state is not in it, and why, in words.
 
     Args:
-        checkpoint: The checkpoint.
+        part: What a checkpoint holds of the model.
         with_loss: Whether to compile it with its loss and metrics too; else with its optimizer alone.
 
     Raises:
@@ -68,21 +67,21 @@ class Rebuilt:
         CheckpointDamaged: A tensor does not have the bytes it should.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, with_loss: bool) -> None:
+    def __init__(self, part: CheckpointPart, *, with_loss: bool) -> None:
         self.left_out: list[str] = []
-        state = checkpoint.manifest.state
+        state = part.state
         architecture = state.get("architecture")
         self._architecture = architecture if isinstance(architecture, dict) else {}
         labels = state.get("labels")
         self._labels = labels if isinstance(labels, dict) else {}
-        self._checkpoint = checkpoint
+        self._part = part
         self.model = self._build()
         wanted = [one for one in variables.of_model(self.model) if one.name.startswith("model/")]
         self._check(wanted)
         if self._compile(COMPILE_PARTS if with_loss else COMPILE_PARTS[:1]):
             wanted += self._optimizer_variables()
         try:
-            tensors = capture.fetch_variables(checkpoint, wanted)
+            tensors = capture.fetch_variables(part, wanted)
         except RestoreFailed as error:
             raise _not_built(str(error)) from None
         capture.assign(wanted, tensors)
@@ -93,7 +92,7 @@ class Rebuilt:
         packed = self._architecture.get("model")
         if not isinstance(packed, str):
             reason = self._architecture.get("no_model", "it was taken without its model's architecture")
-            raise _not_built(f"{self._checkpoint.stem}: {reason}")
+            raise _not_built(f"{self._part.stem}: {reason}")
         try:
             config = unpack(packed)
             foreign = sorted(set(foreign_parts(config)))
@@ -118,7 +117,7 @@ class Rebuilt:
 
     def _check(self, found: list[variables.NamedVariable]) -> None:
         """Makes sure that the variables come in the order in which they were saved."""
-        records = [one for one in self._checkpoint.manifest.tensors if one.spec.name.startswith("model/")]
+        records = [name for name in self._part.tensors if name.startswith("model/")]
         if len(records) != len(found):
             raise _not_built(f"it has {len(found)} variables where the checkpoint has {len(records)}")
         for one in found:
@@ -158,11 +157,7 @@ class Rebuilt:
         return True
 
     def _optimizer_variables(self) -> list[variables.NamedVariable]:
-        records: dict[str, TensorRecord] = {
-            one.spec.name: one
-            for one in self._checkpoint.manifest.tensors
-            if one.spec.name.startswith("optimizer/")
-        }
+        records = {name: one for name, one in self._part.tensors.items() if name.startswith("optimizer/")}
         found = [one for one in variables.of_model(self.model) if one.name.startswith("optimizer/")]
         if len(found) == len(records) and all(
             one.name in records and records[one.name].spec == one.spec for one in found

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 import weakref
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from holdfast.hooks.notebook import Cells
+from holdfast.hooks.saving import Saving
+from holdfast.hooks.weak import WeakIdentityMap
 from holdfast.runtime import report
 from holdfast.runtime.journal import Journal, Place, Slot
 from holdfast.runtime.session import Session
@@ -26,13 +29,19 @@ class Bound:
         next_call: Number of its next training call.
         optimizer: The optimizer of its last call, to tell a recompile.
         definition: That optimizer's definition at the time.
+        early: Cells in which it was used before its first training call.
+        initial: Its values from before it was restored at such a use.
+        caught_up: Whether it has the state of the newest checkpoint, since calls are skipped.
     """
 
     place: Place
     slot: str = ""
     next_call: int = 0
-    optimizer: Any = None
+    optimizer: weakref.ref[Any] | None = None
     definition: Any = None
+    early: list[str] = field(default_factory=list)
+    initial: list[tuple[Any, Any]] = field(default_factory=list)
+    caught_up: bool = False
 
 
 class _Running(threading.local):
@@ -41,12 +50,19 @@ class _Running(threading.local):
 
 
 class Tracker:
-    """The hooks' view of a session. Keeps no model alive."""
+    """The hooks' view of a session. Keeps no model alive.
+
+    Attributes:
+        session: The session.
+        cells: Where code runs.
+        saving: Makes snapshots.
+    """
 
     def __init__(self, session: Session, cells: Cells) -> None:
         self.session = session
         self.cells = cells
-        self._bound: weakref.WeakKeyDictionary[Any, Bound] = weakref.WeakKeyDictionary()
+        self.saving = Saving(session)
+        self._bound: WeakIdentityMap[Bound] = WeakIdentityMap()
         self._running = _Running()
         self._continue_changed = self._wanted = False
         self._replaced: dict[str, str] = {}
@@ -62,12 +78,13 @@ class Tracker:
         """The model's part; made at its first use."""
         known = self._bound.get(model)
         if known is None:
-            known = self._bound[model] = Bound(self.cells.next_place())
+            known = Bound(self.cells.next_place())
+            self._bound[model] = known
         return known
 
     def bind(self, model: Any, slot: Slot) -> None:
         """Gives the model a slot, and takes it from whichever model held it before."""
-        for other in list(self._bound.values()):
+        for other in self._bound.values():
             if other.slot == slot.name:
                 other.slot = ""
         bound = self.bound(model)
@@ -81,6 +98,10 @@ class Tracker:
         """The model's slot, if it has one."""
         bound = self._bound.get(model)
         return self.journal.slot(bound.slot) if bound is not None and bound.slot else None
+
+    def at_cell_end(self, action: Callable[[], None]) -> None:
+        """Has something done after each cell; in a script, at its end."""
+        self.cells.at_end(action)
 
     # --- training calls ---------------------------------------------------------------------
 

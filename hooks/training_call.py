@@ -7,25 +7,28 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from holdfast.hooks import architecture, capture, definition, plain, random_state, variables
 from holdfast.hooks.data_position import FRESH, ITERATOR, Source, state_array
 from holdfast.hooks.interrupts import StepShield
 from holdfast.hooks.keras_state import Watched, WatchedCallbacks
 from holdfast.hooks.past import Past, Restored, per_execution
+from holdfast.hooks.saving import Piece
 from holdfast.hooks.tracking import Tracker
 from holdfast.runtime import report
 from holdfast.runtime.crashpoints import reach
 from holdfast.runtime.journal import Decision, Slot, TrainingCall, finish
 from holdfast.runtime.manifest import Kind
-from holdfast.runtime.spool import Snapshot
 
 log = logging.getLogger("holdfast.hooks")
 
 HOLD_SECONDS = 0.25
 """References for a possible interrupt between two epochs are taken where an epoch took this long;
 what is lost in shorter ones is shorter still."""
+
+SHORT_HISTORY: Final = 16
+"""Numbers of a History that the journal keeps of a call, for want of a milestone."""
 
 Phase = Literal["batches", "tail", "epoch", "done"]
 """Where in a call a snapshot was taken: between two batches; after an epoch's last batch, with its
@@ -52,8 +55,8 @@ class FitCall:
         self._definition: dict[str, Any] = {}
         self._watched: WatchedCallbacks | None = None
         self._data: Watched | None = None
-        self._held: Snapshot | None = None
-        self._held_at = time.monotonic()
+        self._held: Piece | None = None
+        self._held_at = self._begun_at = time.monotonic()
         self._phase: Phase = "epoch"
         self._epoch = int(arguments["initial_epoch"])
         self._executions = 0
@@ -97,11 +100,13 @@ class FitCall:
         """Every callback has begun: puts the state back and tells Keras where to go on."""
         self._open_call()
         restored = self.restored
+        if self.decision.action == "skip":
+            self.model._initial_epoch = self.epochs
         if restored is None:
             return
         for logger in restored.appending:
             logger.append = False
-        if self.decision.action == "replay":
+        if self.decision.action in ("replay", "skip"):
             self.model._initial_epoch = self.epochs
             return
         position = restored.position
@@ -117,7 +122,7 @@ class FitCall:
     def _open_call(self) -> None:
         """Notes in the journal that this call is open; a replayed one stays done."""
         slot, bound = self.tracker.slot_of(self.model), self.tracker.bound(self.model)
-        if slot is None or self.decision.action == "replay":
+        if slot is None or self.decision.action in ("replay", "skip"):
             return
         past = slot.call(bound.next_call)
         call = TrainingCall(self._definition, self.epochs, past.completed if past else self._epoch)
@@ -215,9 +220,9 @@ class FitCall:
         if self.model.stop_training:
             return
         if self.tracker.take_request():
-            self._save("requested", self._take("requested", "batches"))
+            self._save("requested", self._take("batches"))
         elif self.session.due():
-            self._save("scheduled", self._take("scheduled", "batches"))
+            self._save("scheduled", self._take("batches"))
 
     def batches_over(self, logs: Any) -> Any:
         """The epoch's last batch is done, validation and `on_epoch_end` come: holds the state.
@@ -234,7 +239,7 @@ class FitCall:
         self._phase = "tail"
         if self.session.active and time.monotonic() - self._held_at > HOLD_SECONDS and self._executions:
             self._held_at = time.monotonic()
-            self._held = self._take("interrupted", "tail")
+            self._held = self._take("tail")
         return logs
 
     def epoch_ends(self, epoch: int) -> None:
@@ -248,9 +253,9 @@ class FitCall:
         if self.model.stop_training or self._epoch >= self.epochs:
             return
         if self.session.due(epoch_ended=True):
-            self._save("scheduled", self._take("scheduled", "epoch"))
+            self._save("scheduled", self._take("epoch"))
         elif held:
-            self._held = self._take("interrupted", "epoch")
+            self._held = self._take("epoch")
 
     # --- the end ----------------------------------------------------------------------------
 
@@ -258,8 +263,11 @@ class FitCall:
         """`fit` returned: the milestone, or the end of a replay."""
         bound = self.tracker.bound(self.model)
         restored = self.restored
-        if self.decision.action == "replay" and restored is not None:
-            restored.assign(self._watched, self._data)
+        if self.decision.action == "skip":
+            self._skipped()
+        if self.decision.action in ("replay", "skip"):
+            if restored is not None:
+                restored.assign(self._watched if restored.exact else None, self._data)
             self.restored = None
             bound.next_call += 1
             return
@@ -268,17 +276,31 @@ class FitCall:
         slot = self._ensure_slot()
         early = bool(self.model.stop_training) and self._epoch < self.epochs
         call = slot.call(bound.next_call) or TrainingCall(self._definition, self.epochs)
-        stem = self.session.next_stem()
-        slot.record(bound.next_call, finish(call, self._epoch, stopped_early=early, milestone=stem))
-        self._save("milestone", self._take("milestone", "done"))
+        history = self._short_history()
+        slot.record(bound.next_call, finish(call, self._epoch, stopped_early=early, history=history))
+        self.tracker.saving.milestone(self._take("done"), time.monotonic() - self._begun_at)
         bound.next_call += 1
+
+    def _skipped(self) -> None:
+        """A skipped call's History: as the journal has it, else with numbers that are none."""
+        slot, bound = self.tracker.slot_of(self.model), self.tracker.bound(self.model)
+        history: Any = getattr(self.model, "history", None)
+        if slot is None or history is None:
+            return
+        past = slot.call(bound.next_call)
+        if past is not None and past.history:
+            history.history = {key: list(values) for key, values in past.history.items()}
+        else:
+            keys: Any = next((call.history for call in reversed(slot.calls) if call.history), {"loss": []})
+            history.history = {key: [float("nan")] * self.epochs for key in keys}
+        history.epoch = list(range(len(next(iter(history.history.values()), []))))
 
     def raised(self) -> None:
         """`fit` was interrupted or raised: saves the last state that is whole, if there is one."""
-        if not self.session.active or self.decision.action == "replay":
+        if not self.session.active or self.decision.action in ("replay", "skip"):
             return
         if self._phase == "batches" and (self._in_callbacks or not self.shield.in_step) and self._executions:
-            self._save("interrupted", self._take("interrupted", "batches"))
+            self._save("interrupted", self._take("batches"))
         elif self._held is not None:
             self._save("interrupted", self._held)
         # Else a step failed in its midst: the last snapshot is the last whole state.
@@ -298,7 +320,7 @@ class FitCall:
         slot.record(bound.next_call, TrainingCall(self._definition, self.epochs, self._epoch))
         return slot
 
-    def _take(self, kind: Kind, phase: Phase) -> Snapshot:
+    def _take(self, phase: Phase) -> Piece:
         """Takes references of the whole state; milliseconds, whatever its size."""
         slot, bound = self._ensure_slot(), self.tracker.bound(self.model)
         wanted = variables.of_model(self.model)
@@ -306,7 +328,6 @@ class FitCall:
         arrays, objects = plain.Arrays("callbacks"), plain.Arrays("data")
         data, iterators = self._data_position(phase)
         state: dict[str, Any] = {
-            "slot": slot.name,
             "call": bound.next_call,
             "position": {
                 "phase": phase,
@@ -328,7 +349,7 @@ class FitCall:
         }
         sources += capture.array_sources(dict(arrays) | dict(objects))
         sources += capture.array_sources({name: state_array(state) for name, state in iterators.items()})
-        return Snapshot(kind, (slot.name,), sources, time.time(), state=state)
+        return Piece(slot, sources, state)
 
     def _data_position(self, phase: Phase) -> tuple[dict[str, Any], dict[str, bytes]]:
         if self.train is None:
@@ -336,14 +357,17 @@ class FitCall:
         limit = self.session.settings.iterator_max_bytes
         return self.train.capture(limit, between_epochs=phase != "batches")
 
-    def _save(self, kind: Kind, snapshot: Snapshot) -> None:
-        slot = self._ensure_slot()
-        before, slot.newest = slot.newest, self.session.next_stem()
-        snapshot.kind, snapshot.journal = kind, self.session.journal.to_dict()
+    def _save(self, kind: Kind, piece: Piece) -> None:
         self._held = None
         self._held_at = time.monotonic()
-        if not self.session.submit(snapshot):
-            slot.newest = before
+        self.tracker.saving.save(kind, piece)
+
+    def _short_history(self) -> dict[str, list[float]]:
+        """What `fit` returns, where it is short enough for the journal."""
+        history = getattr(getattr(self.model, "history", None), "history", None)
+        if not isinstance(history, dict) or sum(map(len, history.values())) > SHORT_HISTORY:
+            return {}
+        return {str(key): [float(value) for value in values] for key, values in history.items()}
 
 
 def _plain_logs(logs: Any) -> dict[str, float] | None:

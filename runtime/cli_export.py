@@ -90,12 +90,13 @@ def export(
 
     def write(found: Checkpoint, _: Journal) -> dict[str, Any]:
         with bar(f"exporting {found.stem}", quiet=as_json) as reached:
-            size = write_safetensors(found, to, reached)
+            part = found.part(slot)
+            size = write_safetensors(part, to, reached)
         return {
             "store": place.url,
             "run": run,
             "checkpoint": str(found.stem),
-            "slots": list(found.manifest.slots),
+            "slots": [part.slot],
             "format": chosen,
             "path": str(to),
             "bytes": size,

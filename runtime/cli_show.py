@@ -121,13 +121,13 @@ def structure_summary(structure: list[str]) -> str:
 def _print_checkpoint(one: dict[str, Any]) -> None:
     taken = when(one["taken_at"], time.time())
     line(f"checkpoint {one['checkpoint']} of run {one['run']}: {one['kind']}, taken {taken}")
-    state = one["state"]
-    if state["epoch"] is not None:
-        place = f"after {state['epoch']} whole epochs"
-        place += f" and {state['batch']} executions" if state["batch"] else ""
-        line(f"{', '.join(one['slots'])}, training call {state['call']}, {place}")
-    if state["logs"]:
-        line("  ".join(f"{key} {value:.6g}" for key, value in state["logs"].items() if is_number(value)))
+    for state in one["states"]:
+        if state["epoch"] is not None:
+            place = f"after {state['epoch']} whole epochs"
+            place += f" and {state['batch']} executions" if state["batch"] else ""
+            line(f"{state['slot']}, training call {state['call']}, {place}")
+        if state["logs"]:
+            line("  ".join(f"{key} {value:.6g}" for key, value in state["logs"].items() if is_number(value)))
     line(f"{len(one['tensors'])} tensors, {report.size(one['tensor_bytes'])}")
     line()
     table(

@@ -12,7 +12,7 @@ from holdfast.runtime.exit_codes import CommandFailed, ExitCode
 from holdfast.runtime.holder import Here
 from holdfast.runtime.inventory import Inventory, read_manifests
 from holdfast.runtime.journal import Slot, TrainingCall, journal_from_dict
-from holdfast.runtime.manifest import Manifest, TensorRecord
+from holdfast.runtime.manifest import Manifest, Part, TensorRecord
 from holdfast.runtime.names import Stem
 from holdfast.runtime.restore import open_checkpoint
 from holdfast.runtime.shelf import Shelf
@@ -130,6 +130,7 @@ def describe_checkpoint(folder: Store, stem: Stem) -> dict[str, Any]:
             where=folder.url,
             hint="See: holdfast show RUN",
         ) from None
+    parts = [manifest.part(slot) for slot in manifest.slots]
     return {
         "run": manifest.run,
         "checkpoint": str(stem),
@@ -137,19 +138,19 @@ def describe_checkpoint(folder: Store, stem: Stem) -> dict[str, Any]:
         "taken_at": manifest.taken_at,
         "slots": list(manifest.slots),
         "tensor_bytes": manifest.nbytes,
-        "state": state_summary(manifest),
-        "tensors": [_tensor(record, manifest) for record in manifest.tensors],
+        "states": [state_summary(part) for part in parts],
+        "tensors": [_tensor(record, part) for part in parts for record in part.tensors.values()],
     }
 
 
-def state_summary(manifest: Manifest) -> dict[str, Any]:
-    """What of the Python state people ask for; each None where the state does not say."""
-    state, position = manifest.state, manifest.state.get("position")
+def state_summary(part: Part) -> dict[str, Any]:
+    """What of a slot's Python state people ask for; each None where the state does not say."""
+    state, position = part.state, part.state.get("position")
     position = position if isinstance(position, dict) else {}
     logs = state.get("logs")
     architecture = state.get("architecture")
     return {
-        "slot": state.get("slot"),
+        "slot": part.slot,
         "call": state.get("call"),
         "phase": position.get("phase"),
         "epoch": position.get("epoch"),
@@ -159,10 +160,11 @@ def state_summary(manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def _tensor(record: TensorRecord, manifest: Manifest) -> dict[str, Any]:
-    labels = manifest.state.get("labels")
+def _tensor(record: TensorRecord, part: Part) -> dict[str, Any]:
+    labels = part.state.get("labels")
     label = labels.get(record.spec.name) if isinstance(labels, dict) else None
     return {
+        "slot": part.slot,
         "name": record.spec.name,
         "label": label if isinstance(label, str) else None,
         "dtype": record.spec.dtype,

@@ -11,10 +11,10 @@ from holdfast.runtime.errors import CheckpointDamaged, HoldfastError, ObjectNotF
 from holdfast.runtime.exit_codes import CommandFailed, ExitCode
 from holdfast.runtime.files import create_durably, move, temporary_beside
 from holdfast.runtime.journal import Journal
-from holdfast.runtime.manifest import Manifest, TensorRecord
+from holdfast.runtime.manifest import TensorRecord
 from holdfast.runtime.names import Stem
 from holdfast.runtime.objects import encode_header
-from holdfast.runtime.restore import Checkpoint, newest, open_checkpoint
+from holdfast.runtime.restore import Checkpoint, CheckpointPart, newest, open_checkpoint
 from holdfast.runtime.shelf import Shelf
 
 Form = Literal["safetensors", "keras", "weights", "tf"]
@@ -123,24 +123,24 @@ def _none(what: str, shelf: Shelf) -> CommandFailed:
     return CommandFailed(ExitCode.NOT_FOUND, what, where=shelf.store.url, hint="See: holdfast show RUN")
 
 
-def readable_names(manifest: Manifest) -> dict[str, str]:
+def readable_names(part: CheckpointPart) -> dict[str, str]:
     """A name for people for each variable: its group, then the name that Keras had for it.
 
     Where Keras gave one name to several, each has its place in the group too.
     """
-    labels = manifest.state.get("labels")
+    labels = part.state.get("labels")
     labels = labels if isinstance(labels, dict) else {}
-    wanted = [one.spec.name for one in manifest.tensors if one.spec.name.startswith(GROUPS)]
+    wanted = [name for name in part.tensors if name.startswith(GROUPS)]
     named = {name: f"{name.partition('/')[0]}/{labels.get(name) or name.partition('/')[2]}" for name in wanted}
     taken = list(named.values())
     return {name: text if taken.count(text) == 1 else f"{text} ({name})" for name, text in named.items()}
 
 
-def write_safetensors(checkpoint: Checkpoint, path: Path, progress: Progress) -> int:
-    """Writes the variables of a checkpoint as a plain safetensors file, each verified on the way.
+def write_safetensors(part: CheckpointPart, path: Path, progress: Progress) -> int:
+    """Writes the variables of a slot as a plain safetensors file, each verified on the way.
 
     Args:
-        checkpoint: The checkpoint.
+        part: What a checkpoint holds of a slot.
         path: The file; replaced.
         progress: Told how many bytes are written, and of how many.
 
@@ -151,13 +151,13 @@ def write_safetensors(checkpoint: Checkpoint, path: Path, progress: Progress) ->
         CheckpointDamaged: A tensor does not have the bytes it should. Nothing is at ``path`` then.
         CommandFailed: It cannot be written there.
     """
-    names = readable_names(checkpoint.manifest)
-    records = [one for one in checkpoint.manifest.tensors if one.spec.name in names]
+    names = readable_names(part)
+    records = [one for name, one in part.tensors.items() if name in names]
     metadata = {
         "format": "holdfast-export-1",
-        "run": checkpoint.manifest.run,
-        "checkpoint": str(checkpoint.stem),
-        "slots": ",".join(checkpoint.manifest.slots),
+        "run": part.checkpoint.manifest.run,
+        "checkpoint": str(part.stem),
+        "slots": part.slot,
     }
     header, _ = encode_header([replace(one.spec, name=names[one.spec.name]) for one in records], metadata)
     total = sum(record.spec.nbytes for record in records)
@@ -166,7 +166,7 @@ def write_safetensors(checkpoint: Checkpoint, path: Path, progress: Progress) ->
         yield header
         done = 0
         for batch in _batches(records):
-            read = checkpoint.fetch(batch, _allocate)
+            read = part.fetch(batch, _allocate)
             for record in batch:
                 yield memoryview(read.pop(record.spec.name))
                 done += record.spec.nbytes

@@ -13,6 +13,18 @@ from holdfast.runtime.names import Stem, parse_stem
 MAX_CALLS: Final = 200
 """Training calls remembered of one slot; older ones are forgotten, so a journal stays bounded."""
 
+MAX_SLOTS: Final = 1000
+"""Slots remembered; the oldest are forgotten."""
+
+FEW_CALLS: Final = 8
+"""Training calls remembered of a slot while there are many of them."""
+
+MANY_SLOTS: Final = 50
+
+STREAM_CALLS: Final = 20
+"""From so many calls of one slot on, its data are a stream: they differ from call to call by nature, as in
+reinforcement learning, and decide nothing."""
+
 Definition = dict[str, Any]
 """What decides a call's outcome beside the structure: plain JSON, compared key by key."""
 
@@ -34,7 +46,8 @@ class TrainingCall:
         completed: Whole epochs done.
         status: ``done`` once the call returned.
         stopped_early: It ended itself before ``requested``, as EarlyStopping does.
-        milestone: The checkpoint at its end, if done.
+        milestone: The checkpoint at its end, if done and if there is one of its own.
+        history: What `fit` returned in its History, where that is short: for calls without a milestone.
     """
 
     definition: Definition
@@ -43,6 +56,7 @@ class TrainingCall:
     status: Literal["open", "done"] = "open"
     stopped_early: bool = False
     milestone: Stem | None = None
+    history: dict[str, list[float]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -58,6 +72,7 @@ class Slot:
         calls: Its training calls in order.
         first_call: Number of the first of ``calls``, where older ones were forgotten.
         retired: The user asked for a fresh one, or a changed experiment took its place.
+        early: Cells in which its model was used before its first training call.
     """
 
     name: str
@@ -68,6 +83,12 @@ class Slot:
     calls: list[TrainingCall] = field(default_factory=list)
     first_call: int = 0
     retired: bool = False
+    early: tuple[str, ...] = ()
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it is trained call by call in a loop, each with other data."""
+        return self.end >= STREAM_CALLS
 
     @property
     def end(self) -> int:
@@ -79,11 +100,20 @@ class Slot:
         index = number - self.first_call
         return self.calls[index] if 0 <= index < len(self.calls) else None
 
+    def amend(self, number: int, call: TrainingCall) -> None:
+        """Writes the call of that number again, where it is remembered; those after it stay."""
+        if self.call(number) is not None:
+            self.calls[number - self.first_call] = call
+
     def record(self, number: int, call: TrainingCall) -> None:
         """Writes the call of that number; calls after it are forgotten, since it changes them."""
         index = max(0, number - self.first_call)
         self.calls[index:] = [call]
-        if (surplus := len(self.calls) - MAX_CALLS) > 0:
+        self.forget(MAX_CALLS)
+
+    def forget(self, keep: int) -> None:
+        """Forgets all but the newest calls."""
+        if (surplus := len(self.calls) - keep) > 0:
             del self.calls[:surplus]
             self.first_call += surplus
 
@@ -124,9 +154,21 @@ class Journal:
 
     def add(self, fingerprint: str, structure: tuple[str, ...], place: Place) -> Slot:
         """Makes a new slot."""
-        slot = Slot(f"slot-{len(self.slots):04d}", fingerprint, structure, place)
+        number = int(self.slots[-1].name.rpartition("-")[2]) + 1 if self.slots else 0
+        same = next((slot for slot in reversed(self.slots) if slot.structure == structure), None)
+        slot = Slot(f"slot-{number:04d}", fingerprint, same.structure if same else structure, place)
         self.slots.append(slot)
+        if len(self.slots) > MANY_SLOTS:
+            self.slots[-MANY_SLOTS - 1].forget(FEW_CALLS)
+        del self.slots[:-MAX_SLOTS]
         return slot
+
+    def same_definition(self, definition: Definition) -> Definition:
+        """The definition, or one equal to it that the newest calls have already, so that it is kept once."""
+        for slot in self.slots[-2:]:
+            if slot.calls and slot.calls[-1].definition == definition:
+                return slot.calls[-1].definition
+        return definition
 
     def stems(self) -> frozenset[Stem]:
         """Every checkpoint that the journal names."""
@@ -137,26 +179,53 @@ class Journal:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
-        return {"slots": [_slot_to_dict(slot) for slot in self.slots]}
+        shared = _Shared()
+        slots = [_slot_to_dict(slot, shared) for slot in self.slots]
+        return {"slots": slots, "structures": shared.structures, "definitions": shared.definitions}
 
 
-def _slot_to_dict(slot: Slot) -> dict[str, Any]:
+class _Shared:
+    """What many slots and calls have in common, written once."""
+
+    def __init__(self) -> None:
+        self.structures: list[list[str]] = []
+        self.definitions: list[Definition] = []
+        self._places: dict[int, int] = {}
+
+    def structure(self, lines: tuple[str, ...]) -> int:
+        """The number of a structure."""
+        if id(lines) not in self._places:
+            self._places[id(lines)] = len(self.structures)
+            self.structures.append(list(lines))
+        return self._places[id(lines)]
+
+    def definition(self, definition: Definition) -> int:
+        """The number of a definition."""
+        if id(definition) not in self._places:
+            self._places[id(definition)] = len(self.definitions)
+            self.definitions.append(definition)
+        return self._places[id(definition)]
+
+
+def _slot_to_dict(slot: Slot, shared: _Shared) -> dict[str, Any]:
     return {
         "name": slot.name,
         "fingerprint": slot.fingerprint,
-        "structure": list(slot.structure),
+        "structure": shared.structure(slot.structure),
         "place": [slot.place.cell, slot.place.ordinal],
         "newest": str(slot.newest) if slot.newest else None,
         "first_call": slot.first_call,
         "retired": slot.retired,
+        "early": list(slot.early),
         "calls": [
             {
-                "definition": call.definition,
+                "definition": shared.definition(call.definition),
                 "requested": call.requested,
                 "completed": call.completed,
                 "status": call.status,
                 "stopped_early": call.stopped_early,
                 "milestone": str(call.milestone) if call.milestone else None,
+                **({"history": call.history} if call.history else {}),
             }
             for call in slot.calls
         ],
@@ -170,37 +239,45 @@ def journal_from_dict(value: dict[str, Any]) -> Journal:
         FormatInvalid: It is not one.
     """
     try:
-        return Journal([_slot_from_dict(entry) for entry in value["slots"]])
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        structures = [tuple(str(line) for line in lines) for lines in value.get("structures", ())]
+        definitions = [dict(definition) for definition in value.get("definitions", ())]
+        return Journal([_slot_from_dict(entry, structures, definitions) for entry in value["slots"]])
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise FormatInvalid(f"Not a journal: {error!r}") from None
 
 
-def _slot_from_dict(entry: dict[str, Any]) -> Slot:
+def _slot_from_dict(
+    entry: dict[str, Any], structures: list[tuple[str, ...]], definitions: list[Definition]
+) -> Slot:
     cell, ordinal = entry["place"]
+    int(str(entry["name"]).rpartition("-")[2])  # the next one's name is counted from it
     return Slot(
         name=str(entry["name"]),
         fingerprint=str(entry["fingerprint"]),
-        structure=tuple(str(line) for line in entry["structure"]),
+        structure=structures[int(entry["structure"])],
         place=Place(str(cell), int(ordinal)),
         newest=parse_stem(entry["newest"]) if entry["newest"] else None,
-        calls=[_call_from_dict(call) for call in entry["calls"]],
+        calls=[_call_from_dict(call, definitions) for call in entry["calls"]],
         first_call=int(entry["first_call"]),
         retired=bool(entry["retired"]),
+        early=tuple(str(cell) for cell in entry["early"]),
     )
 
 
-def _call_from_dict(entry: dict[str, Any]) -> TrainingCall:
+def _call_from_dict(entry: dict[str, Any], definitions: list[Definition]) -> TrainingCall:
+    history = dict(entry.get("history", {}))
     return TrainingCall(
-        definition=dict(entry["definition"]),
+        definition=definitions[int(entry["definition"])],
         requested=int(entry["requested"]),
         completed=int(entry["completed"]),
         status="done" if entry["status"] == "done" else "open",
         stopped_early=bool(entry["stopped_early"]),
         milestone=parse_stem(entry["milestone"]) if entry["milestone"] else None,
+        history={str(key): [float(value) for value in values] for key, values in history.items()},
     )
 
 
-Action = Literal["train", "resume", "resume changed", "train on", "replay", "new experiment"]
+Action = Literal["train", "resume", "resume changed", "train on", "replay", "skip", "new experiment"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +287,8 @@ class Decision:
     Attributes:
         action: ``train`` from where the model stands; ``resume`` at the very batch; ``resume
             changed``, the weights under a new definition; ``train on`` from the end of a done
-            call; ``replay`` it without a step; ``new experiment`` in a fresh slot.
+            call; ``replay`` it without a step; ``skip`` it, as one of many that have no milestone of their own;
+            ``new experiment`` in a fresh slot.
         changes: What differs in the definition, for people.
     """
 
@@ -223,7 +301,7 @@ def decide(
     definition: Definition,
     epochs: int,
     *,
-    same_object: bool,
+    stream: bool = False,
     continue_changed: bool = False,
 ) -> Decision:
     """The resume table.
@@ -232,20 +310,23 @@ def decide(
         past: The matching call of the slot's past, None if there is none.
         definition: The present call's.
         epochs: How many epochs in all it asks for.
-        same_object: Whether the model is the same live object that made ``past``.
+        stream: Whether the slot is trained call by call, each with other data, which then decide nothing.
         continue_changed: The user asked to go on with a done training under a new definition.
     """
     if past is None:
         return Decision("train")
-    changes = differences(past.definition, definition)
+    old, new = past.definition, definition
+    if stream:
+        old, new = ({key: one[key] for key in one if key != "data"} for one in (old, new))
+    changes = differences(old, new)
     if past.status == "open":
         return Decision("resume changed", changes) if changes else Decision("resume")
-    if same_object:
-        return Decision("train")
     if changes and not continue_changed:
         return Decision("new experiment", changes)
     if changes:
         return Decision("resume changed", changes)
+    if past.milestone is None:
+        return Decision("skip")
     # A training that ended itself, at an early stop, would end there with more epochs too.
     if epochs > past.completed and not past.stopped_early:
         return Decision("train on")
@@ -277,6 +358,8 @@ def structure_difference(old: tuple[str, ...], new: tuple[str, ...]) -> tuple[st
     return tuple(line for line in lines if not line.startswith(("---", "+++", "@@")))
 
 
-def finish(call: TrainingCall, completed: int, *, stopped_early: bool, milestone: Stem) -> TrainingCall:
-    """The call once it has returned."""
-    return replace(call, completed=completed, status="done", stopped_early=stopped_early, milestone=milestone)
+def finish(
+    call: TrainingCall, completed: int, *, stopped_early: bool, history: dict[str, list[float]] | None = None
+) -> TrainingCall:
+    """The call once it has returned; its milestone is noted when there is one."""
+    return replace(call, completed=completed, status="done", stopped_early=stopped_early, history=history or {})

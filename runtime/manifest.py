@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 import fastjsonschema
 
@@ -81,9 +81,26 @@ class TensorRecord:
         return (whole, *((one.object, INDEX_BYTES * one.count + one.nbytes, one.end) for one in self.patches))
 
 
+class Part(NamedTuple):
+    """What a checkpoint holds of one slot.
+
+    Attributes:
+        slot: The slot's name.
+        state: Its Python state, which only the hooks understand.
+        tensors: Its tensors, by their names within the slot; their specs have these names too.
+    """
+
+    slot: str
+    state: dict[str, Any]
+    tensors: dict[str, TensorRecord]
+
+
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """A checkpoint: which tensors it has, and the Python state beside them.
+
+    Where it holds several slots, the names of its tensors begin with the slot's and a ``/``, and its state
+    has an entry for each slot.
 
     Attributes:
         run: Name of the run.
@@ -109,6 +126,28 @@ class Manifest:
     def nbytes(self) -> int:
         """Bytes of all tensors, wherever they are stored."""
         return sum(record.spec.nbytes for record in self.tensors)
+
+    def part(self, slot: str | None = None) -> Part:
+        """What it holds of a slot.
+
+        Args:
+            slot: The slot's name; None for the first.
+
+        Raises:
+            FormatInvalid: It holds nothing of it.
+        """
+        name = self.slots[0] if slot is None and self.slots else slot or ""
+        if slot is not None and name not in self.slots:
+            raise FormatInvalid(f"Checkpoint {self.stem} holds nothing of {name}")
+        if len(self.slots) <= 1:
+            return Part(name, self.state, {record.spec.name: record for record in self.tensors})
+        head, state = f"{name}/", self.state.get(name)
+        tensors = {}
+        for record in self.tensors:
+            if record.spec.name.startswith(head):
+                short = record.spec.name.removeprefix(head)
+                tensors[short] = replace(record, spec=replace(record.spec, name=short))
+        return Part(name, state if isinstance(state, dict) else {}, tensors)
 
     def to_bytes(self) -> bytes:
         """The manifest as the JSON of its file."""

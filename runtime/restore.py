@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from holdfast.runtime.crashpoints import reach
 from holdfast.runtime.errors import (
@@ -26,11 +26,52 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
+class CheckpointPart:
+    """What a checkpoint holds of one slot, ready to have its tensors fetched."""
+
+    checkpoint: Checkpoint
+    slot: str
+    state: dict[str, Any]
+    tensors: dict[str, TensorRecord]
+
+    @property
+    def stem(self) -> Stem:
+        """The checkpoint's name."""
+        return self.checkpoint.stem
+
+    @property
+    def taken_at(self) -> float:
+        """Unix time in seconds of the snapshot."""
+        return self.checkpoint.manifest.taken_at
+
+    @property
+    def origin(self) -> str:
+        """Where it lies: ``spool`` or ``store``."""
+        return self.checkpoint.shelf.origin
+
+    def fetch(
+        self,
+        wanted: Iterable[TensorRecord],
+        allocate: Callable[[TensorRecord], tuple[T, memoryview]],
+    ) -> dict[str, T]:
+        """As `Checkpoint.fetch`, of this part's tensors."""
+        return self.checkpoint.fetch(wanted, allocate)
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """A checkpoint whose manifest has been read, ready to have its tensors fetched."""
 
     manifest: Manifest
     shelf: Shelf
+
+    def part(self, slot: str | None = None) -> CheckpointPart:
+        """What it holds of a slot, by default of its first.
+
+        Raises:
+            FormatInvalid: It holds nothing of it.
+        """
+        return CheckpointPart(self, *self.manifest.part(slot))
 
     @property
     def stem(self) -> Stem:

@@ -9,6 +9,12 @@ from typing import Final
 from holdfast.runtime.manifest import Kind
 from holdfast.runtime.names import Stem
 
+BURST: Final = 50.0
+"""Milestones of short calls that are written one after another."""
+
+REFILL_SECONDS: Final = 15.0
+"""Seconds for one more of them."""
+
 NEARLY_DUE: Final = 0.75
 """At the end of an epoch a snapshot is taken from this share of its interval on: an epoch's end
 is the cheapest place to resume from, and the work lost stays within the interval."""
@@ -24,6 +30,31 @@ def snapshot_due(now: float, last: float, interval: float, *, epoch_ended: bool 
         epoch_ended: Whether this is the end of an epoch.
     """
     return now - last >= (interval * NEARLY_DUE if epoch_ended else interval)
+
+
+@dataclass(slots=True)
+class Burst:
+    """How many milestones of short calls may be written at once: a bucket of them, slowly filled again.
+
+    A notebook with a handful of short trainings has the end of each; a loop of thousands has them at the
+    schedule's pace.
+
+    Attributes:
+        left: How many may be written now.
+        at: When that was, in seconds of any steady clock.
+    """
+
+    left: float = BURST
+    at: float = 0.0
+
+    def take(self, now: float) -> bool:
+        """Takes one of them, if there is one left."""
+        self.left = min(BURST, self.left + max(0.0, now - self.at) / REFILL_SECONDS)
+        self.at = now
+        if self.left < 1.0:
+            return False
+        self.left -= 1.0
+        return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,18 +104,27 @@ def seeds(target: str) -> list[bytes]:
         case "manifest":
             changed = Patch(STEM.object_name(), 100, 200, 1, 1, 12)
             record = TensorRecord(spec, STEM.object_name(), 0, "0" * 32, (changed,))
-            call = {"definition": {}, "requested": 1, "completed": 1, "status": "done", "stopped_early": False}
+            call = {"definition": 0, "requested": 1, "completed": 1, "status": "done", "stopped_early": False}
             slot = {
                 "name": "slot-0000",
                 "fingerprint": "f",
-                "structure": ["Dense"],
+                "structure": 0,
                 "place": ["cell", 0],
                 "newest": str(STEM),
                 "first_call": 0,
                 "retired": False,
+                "early": [],
                 "calls": [call | {"milestone": str(STEM)}],
             }
-            made = Manifest("run", STEM, 1.0, "milestone", ("slot-0000",), (record,), {"slots": [slot]})
+            made = Manifest(
+                "run",
+                STEM,
+                1.0,
+                "milestone",
+                ("slot-0000",),
+                (record,),
+                {"slots": [slot], "structures": [["Dense"]], "definitions": [{}]},
+            )
             return [made.to_bytes()]
         case "claim":
             value = {"format": 1, "incarnation": 1, "session": "aaaaaaaa", "machine": "m", "pid": 1}

@@ -446,7 +446,7 @@ def test_variables_in_another_order_are_refused(trained: Train, tmp_path: Path) 
             parse_stem(str(stem)),
             None,
             print,
-            lambda found, _: rebuilt.Rebuilt(found, with_loss=False),
+            lambda found, _: rebuilt.Rebuilt(found.part(), with_loss=False),
         )
 
 

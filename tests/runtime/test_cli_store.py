@@ -198,7 +198,11 @@ def test_show_tells_the_tensors_of_a_checkpoint(run: Path, holdfast: Command) ->
     assert table["object"] == stem(2).object_name()
     assert table["patches"] == 3
     assert named["model/a/tensor-0"]["label"] == "dense/kernel"
-    assert (found["state"]["epoch"], found["state"]["batch"], found["state"]["logs"]) == (5, 3, {"loss": 0.5})
+    assert (found["states"][0]["epoch"], found["states"][0]["batch"], found["states"][0]["logs"]) == (
+        5,
+        3,
+        {"loss": 0.5},
+    )
     shown = holdfast("show", "run", NAMES[0])
     for text in ("model/table", "1048576", "dense/kernel", "after 5 whole epochs"):
         assert text in shown.out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,10 @@ from helpers.snapshots import stem
 from helpers.strategies import finite_json_objects, json_objects, meddled, stems
 from holdfast.runtime.errors import FormatInvalid
 from holdfast.runtime.journal import (
+    FEW_CALLS,
     MAX_CALLS,
+    MAX_SLOTS,
+    STREAM_CALLS,
     Action,
     Journal,
     Place,
@@ -35,6 +39,7 @@ calls = st.builds(
     status=st.sampled_from(["open", "done"]),
     stopped_early=st.booleans(),
     milestone=st.none() | stems,
+    history=st.dictionaries(st.text(max_size=5), st.lists(st.floats(allow_nan=False), max_size=3), max_size=2),
 )
 
 
@@ -48,6 +53,7 @@ def journals(draw: st.DrawFn) -> Journal:
         slot.calls = draw(st.lists(calls, max_size=3))
         slot.first_call = draw(st.integers(0, 10))
         slot.retired = draw(st.booleans())
+        slot.early = tuple(draw(st.lists(st.text(max_size=5), max_size=2)))
     return journal
 
 
@@ -170,6 +176,7 @@ def test_a_slot_with_thousands_of_calls_stays_bounded_and_keeps_their_numbers() 
 
 
 def past(status: str, completed: int, **rest: Any) -> TrainingCall:
+    rest.setdefault("milestone", stem(3) if status == "done" else None)
     return TrainingCall(
         {"loss": "mse", "batch": 32}, 10, completed, "done" if status == "done" else "open", **rest
     )
@@ -180,37 +187,35 @@ CHANGED: dict[str, Any] = {"loss": "mae", "batch": 32}
 
 
 @pytest.mark.parametrize(
-    ("call", "definition", "epochs", "same_object", "action"),
+    ("call", "definition", "epochs", "action"),
     [
-        (None, SAME, 10, False, "train"),
-        (None, SAME, 10, True, "train"),
-        (past("open", 3), SAME, 10, False, "resume"),
-        (past("open", 3), SAME, 10, True, "resume"),
-        (past("open", 0), SAME, 10, False, "resume"),
-        (past("open", 3), CHANGED, 10, False, "resume changed"),
-        (past("open", 3), CHANGED, 10, True, "resume changed"),
-        (past("done", 10), SAME, 11, False, "train on"),
-        (past("done", 10), SAME, 10, False, "replay"),
-        (past("done", 10), SAME, 9, False, "replay"),
-        (past("done", 4, stopped_early=True), SAME, 10, False, "replay"),
-        (past("done", 10), CHANGED, 10, False, "new experiment"),
-        (past("done", 10), CHANGED, 99, False, "new experiment"),
-        (past("done", 10), SAME, 10, True, "train"),
-        (past("done", 10), SAME, 99, True, "train"),
-        (past("done", 10), CHANGED, 10, True, "train"),
+        (None, SAME, 10, "train"),
+        (past("open", 3), SAME, 10, "resume"),
+        (past("open", 0), SAME, 10, "resume"),
+        (past("open", 3), CHANGED, 10, "resume changed"),
+        (past("done", 10), SAME, 11, "train on"),
+        (past("done", 10), SAME, 10, "replay"),
+        (past("done", 10), SAME, 9, "replay"),
+        (past("done", 4, stopped_early=True), SAME, 10, "replay"),
+        (past("done", 10), CHANGED, 10, "new experiment"),
+        (past("done", 10), CHANGED, 99, "new experiment"),
+        (past("done", 10, milestone=None), SAME, 10, "skip"),
+        (past("done", 10, milestone=None), SAME, 11, "skip"),
+        (past("done", 10, milestone=None), CHANGED, 10, "new experiment"),
+        (past("open", 3, milestone=None), SAME, 10, "resume"),
     ],
 )
 def test_the_resume_table(
-    call: TrainingCall | None, definition: dict[str, Any], epochs: int, same_object: bool, action: Action
+    call: TrainingCall | None, definition: dict[str, Any], epochs: int, action: Action
 ) -> None:
-    decision = decide(call, definition, epochs, same_object=same_object)
+    decision = decide(call, definition, epochs)
     assert decision.action == action
     said = action in ("resume changed", "new experiment")
     assert decision.changes == (("loss: mse → mae",) if said else ())
 
 
 def test_a_finished_training_goes_on_under_a_new_definition_where_the_user_asked_for_it() -> None:
-    decision = decide(past("done", 10), CHANGED, 10, same_object=False, continue_changed=True)
+    decision = decide(past("done", 10), CHANGED, 10, continue_changed=True)
     assert decision.action == "resume changed"
 
 
@@ -233,6 +238,40 @@ def test_structures_are_compared_line_by_line() -> None:
     assert structure_difference(("Dense 3", "Dense 4"), ("Dense 3", "Dense 5")) == ("-Dense 4", "+Dense 5")
 
 
-def test_a_finished_call_names_its_milestone() -> None:
-    done = finish(TrainingCall(SAME, 10, 3), 10, stopped_early=False, milestone=stem(9))
-    assert (done.status, done.completed, done.milestone) == ("done", 10, stem(9))
+def test_a_finished_call_has_its_milestone_noted_later() -> None:
+    done = finish(TrainingCall(SAME, 10, 3), 10, stopped_early=False, history={"loss": [0.5]})
+    assert (done.status, done.completed, done.milestone) == ("done", 10, None)
+    slot = Slot("slot-0000", "fp", (), Place("cell", 0), calls=[done, done], first_call=3)
+    slot.amend(3, replace(done, milestone=stem(9)))
+    slot.amend(2, done)
+    assert [call.milestone for call in slot.calls] == [stem(9), None]
+
+
+def test_the_data_of_a_stream_decide_nothing() -> None:
+    call = past("done", 1, milestone=None)
+    changed = {**SAME, "data": "other"}
+    assert decide(call, changed, 1).action == "new experiment"
+    assert decide(call, changed, 1, stream=True).action == "skip"
+    assert decide(call, {**CHANGED, "data": "other"}, 1, stream=True).action == "new experiment"
+
+
+def test_a_slot_is_a_stream_from_many_calls_on() -> None:
+    slot = Slot("slot-0000", "fp", (), Place("cell", 0))
+    for number in range(STREAM_CALLS):
+        assert not slot.is_stream
+        slot.record(number, past("done", 1))
+    assert slot.is_stream
+
+
+def test_however_many_slots_and_calls_the_journal_stays_bounded() -> None:
+    journal = Journal()
+    for number in range(MAX_SLOTS + 30):
+        slot = journal.add("fp", ("Dense",), Place("cell", number))
+        for call in range(FEW_CALLS + 3):
+            slot.record(call, TrainingCall(journal.same_definition({"loss": "mse"}), 1, 1, "done"))
+    assert len(journal.slots) == MAX_SLOTS
+    assert len({slot.name for slot in journal.slots}) == MAX_SLOTS
+    assert len(journal.slots[0].calls) == FEW_CALLS
+    assert journal.slots[0].end == FEW_CALLS + 3
+    written = journal.to_dict()
+    assert (len(written["structures"]), len(written["definitions"])) == (1, 1)

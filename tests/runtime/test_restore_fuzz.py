@@ -30,14 +30,17 @@ JOURNAL = {
         {
             "name": "slot-0000",
             "fingerprint": "fp",
-            "structure": ["Dense"],
+            "structure": 0,
             "place": ["cell", 0],
             "newest": str(stem(1)),
             "first_call": 0,
             "retired": False,
+            "early": [],
             "calls": [],
         }
-    ]
+    ],
+    "structures": [["Dense"]],
+    "definitions": [],
 }
 SERVICE: dict[str, Any] = {
     "session": "aaaaaaaa",

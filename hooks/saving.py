@@ -1,0 +1,137 @@
+"""From the state of slots to snapshots: now, or together with the next one where calls are short and many."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from holdfast.runtime.journal import Slot
+from holdfast.runtime.manifest import Kind
+from holdfast.runtime.schedule import Burst
+from holdfast.runtime.session import Session
+from holdfast.runtime.spool import Snapshot, TensorSource
+
+KEPT_BYTES: Final = 64 << 20
+KEPT_SLOTS: Final = 128
+"""Ends of short calls held back at the most, in memory: with more of them they are written."""
+
+LONG_CALL_SECONDS: Final = 1.0
+"""A call that took longer has its milestone written at its end: that costs little beside it."""
+
+
+@dataclass(slots=True)
+class Piece:
+    """The state of one slot at one moment.
+
+    Attributes:
+        slot: The slot.
+        sources: Its tensors, by names within the slot.
+        state: The Python state beside them, plain JSON; ``call`` is the number of the training call.
+    """
+
+    slot: Slot
+    sources: list[TensorSource]
+    state: dict[str, Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its tensors."""
+        return sum(source.spec.nbytes for source in self.sources)
+
+
+class Saving:
+    """Makes snapshots of pieces, and hands them to the session.
+
+    Milestones of short calls are written at once only while there are few of them. Loops of thousands
+    have theirs kept, the newest of each slot, until the schedule wants a snapshot anyway.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._kept: dict[str, Piece] = {}
+        self._burst = Burst()
+
+    @property
+    def active(self) -> bool:
+        """Whether snapshots are to be taken."""
+        return self.session.active
+
+    def due(self, *, epoch_ended: bool = False) -> bool:
+        """Whether the schedule wants a snapshot now."""
+        return self.session.due(epoch_ended=epoch_ended)
+
+    def save(self, kind: Kind, piece: Piece) -> bool:
+        """Submits a snapshot of a piece, and of what was kept.
+
+        Returns:
+            False where another session has taken the run over, and nothing was done.
+        """
+        kept = self._kept.pop(piece.slot.name, None)
+        if kept is not None and kept.state["call"] != piece.state["call"]:
+            kept = None  # an older call's end: the newer state takes its place
+        if kept is not None and kind != "milestone":
+            kind = "milestone"
+        return self._submit("milestone" if self._kept else kind, [*self._kept.values(), piece])
+
+    def milestone(self, piece: Piece, seconds: float) -> None:
+        """Saves the end of a training call: now, or, where such ends come thick and fast, a little later.
+
+        Args:
+            piece: The state at the end.
+            seconds: How long the call took.
+        """
+        if seconds >= LONG_CALL_SECONDS or self.due() or self._burst.take(time.monotonic()):
+            self.save("milestone", piece)
+            return
+        self._kept.pop(piece.slot.name, None)
+        self._kept[piece.slot.name] = piece
+        if len(self._kept) >= KEPT_SLOTS or sum(one.nbytes for one in self._kept.values()) > KEPT_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what was kept."""
+        if self._kept:
+            self._submit("milestone", list(self._kept.values()))
+
+    def _submit(self, kind: Kind, pieces: list[Piece]) -> bool:
+        self._kept.clear()
+        if not self.session.active:
+            return False
+        stem = self.session.next_stem()
+        before = [(piece.slot, piece.slot.newest) for piece in pieces]
+        for piece in pieces:
+            piece.slot.newest = stem
+            number = piece.state["call"]
+            call = piece.slot.call(number)
+            if kind == "milestone" and call is not None and call.status == "done":
+                piece.slot.amend(number, replace(call, milestone=stem))
+        snapshot = Snapshot(
+            kind,
+            tuple(piece.slot.name for piece in pieces),
+            _sources(pieces),
+            time.time(),
+            self.session.journal.to_dict(),
+            _states(pieces),
+        )
+        if self.session.submit(snapshot):
+            return True
+        for slot, newest in before:
+            slot.newest = newest
+        return False
+
+
+def _sources(pieces: list[Piece]) -> list[TensorSource]:
+    if len(pieces) == 1:
+        return pieces[0].sources
+    return [
+        TensorSource(replace(source.spec, name=f"{piece.slot.name}/{source.spec.name}"), source.buffer)
+        for piece in pieces
+        for source in piece.sources
+    ]
+
+
+def _states(pieces: list[Piece]) -> dict[str, Any]:
+    states: Mapping[str, Any] = {piece.slot.name: piece.state for piece in pieces}
+    return pieces[0].state if len(pieces) == 1 else dict(states)
