@@ -55,6 +55,11 @@ class Source:
         }
         return known.get(name, "dataset")
 
+    @property
+    def data_object(self) -> Any:
+        """The user's object that gives the batches by index; None where there is none."""
+        return self.adapter.py_dataset if self.kind == "py_dataset" else None
+
     def make_iterator(self, dataset: Any) -> Any:
         """Stands in for ``iter(dataset)`` and counts; the first time after `prepare`, goes to the place."""
         if self._waiting is not None:
@@ -101,29 +106,15 @@ class Source:
             states[ITERATOR] = state
         elif state is not None:
             self._no_state = True
-            report.say_once(
-                "iterator too large",
-                f"the data pipeline's state is over {report.size(max_bytes)} (iterator_max_bytes), most of it "
-                "shuffled elements; a resume goes to its place by fast-forward, in the same order only if "
-                "the shuffle has a seed",
-            )
+            say_too_large(max_bytes)
         return position, states
 
     def _state_of(self, iterator: Any) -> bytes | None:
-        import tensorflow as tf
-        from tensorflow.python.ops import gen_dataset_ops
-
         if self._no_state:
             return None
-        try:
-            parts = gen_dataset_ops.serialize_iterator(
-                iterator._iterator_resource, external_state_policy=IGNORE_EXTERNAL_STATE
-            )
-            return bytes(tf.io.serialize_tensor(parts).numpy())
-        except (tf.errors.OpError, AttributeError, ValueError) as error:
-            log.info("no iterator state: %s", error)
-            self._no_state = True
-            return None
+        state = iterator_state(iterator)
+        self._no_state = state is None
+        return state
 
     def prepare(self, position: dict[str, Any], states: dict[str, bytes], ready: Callable[[], None]) -> None:
         """Makes the next iterator that Keras asks for stand where the saved one stood.
@@ -148,7 +139,7 @@ class Source:
                 for _ in range(max(0, position["created"] - self.created - 1)):
                     iter(dataset)
             if ITERATOR in states:
-                iterator = _with_state(iter(dataset), states[ITERATOR])
+                iterator = with_state(iter(dataset), states[ITERATOR])
             elif self.kind == "py_dataset":
                 iterator = self._skip_py_dataset(dataset, position)
             else:
@@ -169,13 +160,13 @@ class Source:
             return
         self._fresh = states[FRESH]
         if len(SHUFFLE.findall(states.get(ITERATOR, b""))) < len(SHUFFLE.findall(self._fresh)):
-            _with_state(iter(dataset), self._fresh)
+            with_state(iter(dataset), self._fresh)
 
     def _fast_forward(self, dataset: Any, position: dict[str, Any]) -> Any:
         if position.get("host"):
             random_state.restore_host(position["host"])
         iterator = iter(dataset)
-        _pull(iterator, position["steps_seen"], "fast-forward")
+        pull(iterator, position["steps_seen"], "fast-forward")
         return iterator
 
     def _skip_py_dataset(self, dataset: Any, position: dict[str, Any]) -> Any:
@@ -188,13 +179,39 @@ class Source:
         self.adapter.py_dataset = _Skipping(real, position["steps_seen"])
         try:
             iterator = iter(dataset)
-            _pull(iterator, position["steps_seen"], "skipping")
+            pull(iterator, position["steps_seen"], "skipping")
         finally:
             self.adapter.py_dataset = real
         return iterator
 
 
-def _with_state(iterator: Any, state: bytes) -> Any:
+def say_too_large(max_bytes: int) -> None:
+    """Says that an iterator's state is not kept, and what a resume does instead."""
+    report.say_once(
+        "iterator too large",
+        f"the data pipeline's state is over {report.size(max_bytes)} (iterator_max_bytes), most of it "
+        "shuffled elements; a resume goes to its place by fast-forward, in the same order only if "
+        "the shuffle has a seed",
+    )
+
+
+def iterator_state(iterator: Any) -> bytes | None:
+    """The state of a `tf.data` iterator; None where it has none that can be saved."""
+    import tensorflow as tf
+    from tensorflow.python.ops import gen_dataset_ops
+
+    try:
+        parts = gen_dataset_ops.serialize_iterator(
+            iterator._iterator_resource, external_state_policy=IGNORE_EXTERNAL_STATE
+        )
+        return bytes(tf.io.serialize_tensor(parts).numpy())
+    except (tf.errors.OpError, AttributeError, ValueError) as error:
+        log.info("no iterator state: %s", error)
+        return None
+
+
+def with_state(iterator: Any, state: bytes) -> Any:
+    """Puts a `tf.data` iterator where another one of the same pipeline stood; returns it."""
     import tensorflow as tf
     from tensorflow.python.ops import gen_dataset_ops
 
@@ -220,7 +237,8 @@ class _Skipping:
         return getattr(self._real, name)
 
 
-def _pull(iterator: Iterator[Any], count: int, what: str) -> None:
+def pull(iterator: Iterator[Any], count: int, what: str) -> None:
+    """Takes so many items, with a bar where that is long."""
     from tqdm import tqdm
 
     # A bar only where it takes longer than a moment.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -24,21 +25,27 @@ _PASSING_KEYS: Final = frozenset(
 """Keys of Keras configurations that differ from one run of the same code to the next, or that the
 definition has elsewhere."""
 
+_BATCH_SHAPES: Final = frozenset({"batch_shape", "batch_input_shape"})
+"""Keys of shapes whose first number is the batch's size where Keras happened to know it."""
+
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+")
 
 
 def structure(model: Any) -> tuple[str, ...]:
     """A built model's structure, a line for each layer: class, variables, configuration; no names."""
-    lines = []
-    for layer in model._flatten_layers():
-        variables = ", ".join(
-            f"{variable.dtype}{list(variable.shape)}"
-            for variable in layer._trainable_variables + layer._non_trainable_variables
-        )
-        leaf = not layer._layers
-        config = json.dumps(_config(layer), sort_keys=True) if leaf else ""
-        lines.append(" ".join(part for part in (type(layer).__name__, variables, config) if part))
-    return tuple(lines)
+    return tuple(
+        layer_line(layer, layer._trainable_variables + layer._non_trainable_variables, leaf=not layer._layers)
+        for layer in model._flatten_layers()
+    )
+
+
+def layer_line(layer: Any, variables: Iterable[Any], *, leaf: bool) -> str:
+    """A layer's class and own variables, and its configuration where it holds no other layers."""
+    held = ", ".join(
+        f"{getattr(variable.dtype, 'name', variable.dtype)}{list(variable.shape)}" for variable in variables
+    )
+    config = json.dumps(_config(layer), sort_keys=True) if leaf else ""
+    return " ".join(part for part in (type(layer).__name__, held, config) if part)
 
 
 def fingerprint(lines: tuple[str, ...]) -> str:
@@ -53,10 +60,16 @@ def _config(thing: Any) -> Any:
         return None
 
 
+def _any_batch(shape: Any) -> Any:
+    return [None, *shape[1:]] if isinstance(shape, (list, tuple)) else shape
+
+
 def _clean(value: Any) -> Any:
     if isinstance(value, dict):
         return {
-            str(key): _clean(item) for key, item in sorted(value.items(), key=str) if key not in _PASSING_KEYS
+            str(key): _any_batch(item) if key in _BATCH_SHAPES else _clean(item)
+            for key, item in sorted(value.items(), key=str)
+            if key not in _PASSING_KEYS
         }
     if isinstance(value, (list, tuple)):
         return [_clean(item) for item in value]
@@ -80,17 +93,22 @@ def optimizer_definition(optimizer: Any) -> Any:
     return {"class": type(optimizer).__name__, **(_config(optimizer) or {})}
 
 
-def training_definition(model: Any, arguments: dict[str, Any], optimizer: Any = None) -> Definition:
+def keras_seed() -> Any:
+    """The seed that was given to Keras 3; None for none."""
+    from keras.src.utils import rng_utils
+
+    return getattr(rng_utils, "get_random_seed", lambda: None)()
+
+
+def training_definition(model: Any, arguments: dict[str, Any], seed: Any, optimizer: Any = None) -> Definition:
     """What decides a `fit`'s outcome beside the structure.
 
     Args:
         model: The model.
         arguments: Those of `fit`, by name, with defaults applied.
+        seed: The global seed; None where none was set.
         optimizer: The optimizer's definition where it is known already.
     """
-    from keras.src.utils import rng_utils
-
-    seed = getattr(rng_utils, "get_random_seed", lambda: None)()
     return {
         "optimizer": optimizer if optimizer is not None else optimizer_definition(model.optimizer),
         "loss": _clean(model.loss),
@@ -131,6 +149,8 @@ def _describe_data(value: Any) -> Any:
         return array_hash(np.asarray(value))
     if hasattr(value, "__getitem__") and hasattr(value, "num_batches"):
         return {"PyDataset": type(value).__name__, "batches": value.num_batches}
+    if hasattr(value, "__getitem__") and hasattr(value, "on_epoch_end"):
+        return {"Sequence": type(value).__name__, "batches": len(value)}
     return "not checkable"
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from holdfast.hooks import keras_fit
+from holdfast.hooks import first_use, keras_fit
 from holdfast.hooks.colab import prepare
 from holdfast.hooks.magics import register_magic
 from holdfast.hooks.notebook import Cells, script_name
@@ -210,7 +210,7 @@ def start(arguments: dict[str, Any], folder: Path, *, default_run: str = "") -> 
         tracker = Tracker(session, cells)
         tracker.at_cell_end(tracker.saving.flush)
         undo.append(unpatch_all)
-        undo.append(after_import("keras", lambda: guarded(keras_fit.install)(tracker)))
+        undo.append(after_import("keras", lambda: install_keras(tracker)))
         watch = SettingsWatch(folder / FILE_NAME, read_settings, session)
         undo.append(watch.stop)
         _current = Handle(session, tracker, undo)
@@ -230,6 +230,12 @@ def stop() -> None:
     handle, _current = _current, None
     if handle is not None:
         handle.close()
+
+
+def install_keras(tracker: Tracker) -> None:
+    """Patches Keras 3, once it is imported."""
+    guarded(keras_fit.install)(tracker)
+    guarded(first_use.install)(tracker)
 
 
 def _at_exit(process: int) -> None:

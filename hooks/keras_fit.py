@@ -53,23 +53,34 @@ class FitHooks:
         call = self.tracker.current
         return call if call is not None and call.callbacks is callback_list else None
 
+    def new_call(self, model: Any, arguments: dict[str, Any]) -> FitCall:
+        """A training call begins."""
+        return FitCall(self.tracker, model, arguments)
+
+    def followed(self, model: Any) -> bool:
+        """Whether a training of this model is followed: one replica, under no distribution strategy."""
+        return _followed(model)
+
+    def model_of(self, callback_list: Any) -> Any:
+        """The model that the callbacks serve."""
+        return callback_list._model
+
     def fit(self, original: Callable[..., Any]) -> Callable[..., Any]:
         """`fit`: opens a training call, and closes it however it ends."""
         signature = inspect.signature(original)
 
         @guarded
         def begin(model: Any, args: Any, kwargs: Any) -> FitCall | None:
-            if not self.tracker.session.active or not _followed(model):
+            if not self.tracker.session.active or not self.followed(model):
                 return None
             bound = signature.bind(model, *args, **kwargs)
             bound.apply_defaults()
-            return FitCall(self.tracker, model, bound.arguments)
+            return self.new_call(model, bound.arguments)
 
         def wrapper(model: Any, *args: Any, **kwargs: Any) -> Any:
             call = begin(model, args, kwargs)
             if call is None:
                 return original(model, *args, **kwargs)
-            initial_epoch = getattr(model, "_initial_epoch", None)
             self.tracker.push(call)
             try:
                 with call.shield.installed():
@@ -79,7 +90,7 @@ class FitHooks:
                 raise
             finally:
                 self.tracker.pop(call)
-                model._initial_epoch = initial_epoch  # it is sticky: a later fit would train nothing
+                guarded(call.closed)()
             guarded(call.returned)()
             return history
 
@@ -137,7 +148,7 @@ class FitHooks:
 
         def wrapper(callbacks: Any, logs: Any = None) -> None:
             call = self.tracker.current
-            ours = call is not None and call.callbacks is None and call.model is callbacks._model
+            ours = call is not None and call.callbacks is None and call.model is self.model_of(callbacks)
             if ours and call is not None:
                 guarded(call.before_train_begin)(callbacks)
             original(callbacks, logs)
@@ -196,7 +207,7 @@ class FitHooks:
 
         def wrapper(callbacks: Any, logs: Any = None) -> None:
             call = self.tracker.current
-            if call is not None and call.model is callbacks._model:
+            if call is not None and call.model is self.model_of(callbacks):
                 call.evaluating = True
             original(callbacks, logs)
 
@@ -208,7 +219,7 @@ class FitHooks:
         def wrapper(callbacks: Any, logs: Any = None) -> None:
             original(callbacks, logs)
             call = self.tracker.current
-            if call is not None and call.model is callbacks._model:
+            if call is not None and call.model is self.model_of(callbacks):
                 call.evaluating = False
 
         return wrapper

@@ -41,7 +41,7 @@ class Watched:
         self.thing = thing
         self.kind = type(thing).__qualname__
         self._skipped = SKIPPED_ATTRIBUTES | set(FILE_STATE.get(self.kind, ()))
-        self._ours = type(thing).__module__.startswith("keras.")
+        self._ours = type(thing).__module__.startswith(("keras.", "tf_keras."))
         self._first: dict[str, str] = {}
         self._first_values: dict[str, Any] = {}
         self._let_be: set[str] = set()

@@ -12,6 +12,7 @@ import numpy as np
 
 from holdfast.hooks import capture, definition, random_state, variables
 from holdfast.hooks.data_position import ITERATOR, Source
+from holdfast.hooks.engine import Engine
 from holdfast.hooks.keras_state import Watched, WatchedCallbacks
 from holdfast.hooks.tracking import Tracker
 from holdfast.runtime import report
@@ -28,6 +29,8 @@ NOTHING_SOUND: Final = "no sound checkpoint of this training was found; it begin
 class Restored:
     """A checkpoint read and verified, on its way into a model."""
 
+    engine: Engine
+    model: Any
     part: CheckpointPart
     state: dict[str, Any]
     variables: list[variables.NamedVariable]
@@ -58,7 +61,7 @@ class Restored:
 
     def _assign_generators(self) -> None:
         saved, data = self.state["random"], self.position.get("data") or {}
-        random_state.restore_tensorflow(saved["tensorflow"])
+        self.engine.restore_generators(self.model, saved)
         # What was fast-forwarded has drawn its random numbers itself, and read ahead.
         forwarded = data.get("kind") in ("generator", "dataset") and ITERATOR not in self.arrays
         if not (data.get("live") and forwarded):
@@ -75,8 +78,16 @@ class Past:
         replaced: Name of the slot whose place a changed experiment takes; empty for none.
     """
 
-    def __init__(self, tracker: Tracker, model: Any, arguments: dict[str, Any], train: Source | None) -> None:
+    def __init__(
+        self,
+        tracker: Tracker,
+        model: Any,
+        arguments: dict[str, Any],
+        train: Source | None,
+        engine: Engine,
+    ) -> None:
         self.tracker, self.session, self.model = tracker, tracker.session, model
+        self.engine = engine
         self.arguments, self.epochs, self.train = arguments, int(arguments["epochs"]), train
         self.decision = Decision("train")
         self.restored: Restored | None = None
@@ -100,7 +111,7 @@ class Past:
             slot = self._match()
         same_optimizer = bound.optimizer is not None and bound.optimizer() is self.model.optimizer
         known = bound.definition if same_optimizer else None
-        made = definition.training_definition(self.model, self.arguments, known)
+        made = self.engine.definition(self.model, self.arguments, known)
         self.definition = journal.same_definition(made)
         bound.definition = self.definition["optimizer"]
         bound.optimizer = weakref.ref(self.model.optimizer) if self.model.optimizer is not None else None
@@ -125,7 +136,7 @@ class Past:
         """Builds the model, so that it can be told, and finds its slot."""
         bound, journal = self.tracker.bound(self.model), self.session.journal
         self._build()
-        lines = definition.structure(self.model)
+        lines = self.engine.structure(self.model)
         slot = journal.match(definition.fingerprint(lines), bound.place, self.tracker.bound_slots())
         if slot is not None:
             self.tracker.bind(self.model, slot)
@@ -141,17 +152,15 @@ class Past:
 
     def _build(self) -> None:
         """Makes model, optimizer and metrics, without data and without a step."""
-        if self.train is None:
-            return
-        # Specs have the shapes and dtypes that are all it wants of a batch.
-        self.model._symbolic_build(data_batch=self.train.epochs._distributed_dataset.element_spec)
+        if self.train is not None:
+            self.engine.build(self.model, self.train)
 
     def _follow(self, slot: Slot, past: TrainingCall) -> None:
         """Reads the checkpoint that the decision calls for."""
         action, changes = self.decision.action, "; ".join(self.decision.changes)
         if action == "new experiment":
             slot.retired, self.replaced = True, slot.name
-            self.tracker.bound(self.model).slot = ""
+            self.tracker.bound(self.model).begin_anew()
             report.say(
                 f"the finished training differs from this one ({changes}), so a new one begins. To go on with "
                 "its weights instead: %holdfast continue, then run the cells again"
@@ -205,19 +214,17 @@ class Past:
         number = int(part.state["call"])
         report.say(
             f"training calls {bound.next_call + 1} to {number} of this model are done and not repeated: it has "
-            f"the state of {part.stem} from the {part.origin}, {report.ago(time.time() - part.taken_at)} old, and "
-            f"goes on in call {number + 1}. To begin anew: %holdfast fresh"
+            f"the state of {described(part)}, and goes on in call {number + 1}. To begin anew: %holdfast fresh"
         )
 
     def _read(self, part: CheckpointPart, *, exact: bool) -> None:
         state = part.state
-        random_state.make_global_variables(set(state["random"]["globals"]))
-        wanted = variables.of_model(self.model)
+        wanted = self.engine.wanted(self.model, part)
         if not exact:
             wanted = self._fitting(wanted, part)
         tensors = capture.fetch_variables(part, wanted)
         arrays = capture.fetch_arrays(part, "callbacks/") | capture.fetch_arrays(part, "data/")
-        self.restored = Restored(part, state, wanted, tensors, arrays, exact)
+        self.restored = Restored(self.engine, self.model, part, state, wanted, tensors, arrays, exact)
 
     def _fitting(
         self, wanted: list[variables.NamedVariable], part: CheckpointPart
@@ -230,8 +237,7 @@ class Past:
         changed = " ".join(self.decision.changes)
         if "optimizer.class" in changed:
             same = False
-        rate = getattr(self.model.optimizer, "_learning_rate", None)
-        keep_rate = id(getattr(rate, "_value", None)) if "learning_rate" in changed else None
+        keep_rate = id(self.engine.learning_rate(self.model)) if "learning_rate" in changed else None
         return [
             one
             for one in wanted
@@ -241,8 +247,7 @@ class Past:
 
     def _announce(self, part: CheckpointPart, past: TrainingCall, changes: str) -> None:
         position = part.state["position"]
-        age = report.ago(time.time() - part.taken_at)
-        origin = f"{part.stem} from the {part.origin}, {age} old"
+        origin = described(part)
         where = f"epoch {position['epoch'] + 1}/{self.epochs}"
         if position["executions"]:
             where += f", after {position['executions'] * per_execution(self.model)} batches"
@@ -265,6 +270,11 @@ class Past:
                     f"({origin}). To train it again: %holdfast fresh"
                 )
         report.say(text)
+
+
+def described(part: CheckpointPart) -> str:
+    """A checkpoint for people: its name, where it lies, how old it is."""
+    return f"{part.stem} from the {part.origin}, {report.ago(time.time() - part.taken_at)} old"
 
 
 def per_execution(model: Any) -> int:

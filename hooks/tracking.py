@@ -43,6 +43,13 @@ class Bound:
     initial: list[tuple[Any, Any]] = field(default_factory=list)
     caught_up: bool = False
 
+    def begin_anew(self) -> None:
+        """Lets go of the slot; values that a restore at first use has replaced come back."""
+        self.slot, self.next_call, self.caught_up = "", 0, False
+        for variable, value in self.initial:
+            variable.assign(value, read_value=False)
+        self.initial.clear()
+
 
 class _Running(threading.local):
     def __init__(self) -> None:
@@ -125,7 +132,7 @@ class Tracker:
         for slot in self.journal.slots:
             slot.retired = True
         for bound in self._bound.values():
-            bound.slot, bound.next_call = "", 0
+            bound.begin_anew()
         report.say("the next training of each model begins anew; earlier checkpoints stay in the store")
 
     def continue_changed(self) -> None:
@@ -135,7 +142,7 @@ class Tracker:
                 if (slot := self.journal.slot(name)) is not None:
                     slot.retired = retired
         for bound in self._bound.values():
-            bound.slot, bound.next_call = "", 0
+            bound.begin_anew()
         self._replaced.clear()
         self._continue_changed = True
         report.say("the next training goes on from the finished one; run its cells again")

@@ -9,8 +9,9 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any, Final, Literal
 
-from holdfast.hooks import architecture, capture, definition, plain, random_state, variables
+from holdfast.hooks import capture, definition, plain
 from holdfast.hooks.data_position import FRESH, ITERATOR, Source, state_array
+from holdfast.hooks.engine import KERAS_3, Engine
 from holdfast.hooks.interrupts import StepShield
 from holdfast.hooks.keras_state import Watched, WatchedCallbacks
 from holdfast.hooks.past import Past, Restored, per_execution
@@ -38,6 +39,8 @@ validation still to come; between two epochs; after the end."""
 class FitCall:
     """A running `fit`. Its methods are called by the wrappers of `keras_fit`, in Keras' order."""
 
+    engine: Engine = KERAS_3
+
     def __init__(self, tracker: Tracker, model: Any, arguments: dict[str, Any]) -> None:
         self.tracker, self.session = tracker, tracker.session
         self.model = model
@@ -64,6 +67,7 @@ class FitCall:
         self._any_step = False
         self._evaluated = 0
         self._replaced = ""
+        self._initial_epoch = getattr(model, "_initial_epoch", None)
 
     # --- before the first batch -------------------------------------------------------------
 
@@ -87,9 +91,9 @@ class FitCall:
         """Decides what to do about the past, and reads what it takes."""
         self.callbacks = callbacks
         self._watched = WatchedCallbacks(callbacks.callbacks)
-        if self.train is not None and self.train.kind == "py_dataset":
-            self._data = Watched(self.train.adapter.py_dataset)
-        past = Past(self.tracker, self.model, self.arguments, self.train)
+        if self.train is not None and self.train.data_object is not None:
+            self._data = Watched(self.train.data_object)
+        past = Past(self.tracker, self.model, self.arguments, self.train, self.engine)
         past.find()
         self.decision, self.restored = past.decision, past.restored
         self._definition, self._replaced = past.definition, past.replaced
@@ -101,17 +105,17 @@ class FitCall:
         self._open_call()
         restored = self.restored
         if self.decision.action == "skip":
-            self.model._initial_epoch = self.epochs
+            self._begin_at(self.epochs)
         if restored is None:
             return
         for logger in restored.appending:
             logger.append = False
         if self.decision.action in ("replay", "skip"):
-            self.model._initial_epoch = self.epochs
+            self._begin_at(self.epochs)
             return
         position = restored.position
         self._epoch = position["epoch"]
-        self.model._initial_epoch = self._epoch
+        self._begin_at(self._epoch)
         self._evaluated = int(position.get("evaluated", 0))
         restored.assign(self._watched, self._data)
         if not restored.exact:
@@ -119,9 +123,14 @@ class FitCall:
             return
         self._resuming = True
 
+    def _begin_at(self, epoch: int) -> None:
+        """Tells Keras which epoch to begin with."""
+        self.model._initial_epoch = epoch
+
     def _open_call(self) -> None:
         """Notes in the journal that this call is open; a replayed one stays done."""
         slot, bound = self.tracker.slot_of(self.model), self.tracker.bound(self.model)
+        bound.initial.clear()
         if slot is None or self.decision.action in ("replay", "skip"):
             return
         past = slot.call(bound.next_call)
@@ -295,6 +304,10 @@ class FitCall:
             history.history = {key: [float("nan")] * self.epochs for key in keys}
         history.epoch = list(range(len(next(iter(history.history.values()), []))))
 
+    def closed(self) -> None:
+        """The end, however it came."""
+        self.model._initial_epoch = self._initial_epoch  # it is sticky: a later fit would train nothing
+
     def raised(self) -> None:
         """`fit` was interrupted or raised: saves the last state that is whole, if there is one."""
         if not self.session.active or self.decision.action in ("replay", "skip"):
@@ -311,19 +324,19 @@ class FitCall:
         slot, bound = self.tracker.slot_of(self.model), self.tracker.bound(self.model)
         if slot is not None:
             return slot
-        lines = definition.structure(self.model)
+        lines = self.engine.structure(self.model)
         slot = self.session.journal.add(definition.fingerprint(lines), lines, bound.place)
         self.tracker.bind(self.model, slot)
         if self._replaced:
             self.tracker.replaced(slot, self._replaced)
-        slot.first_call = bound.next_call
+        slot.first_call, slot.early = bound.next_call, tuple(bound.early)
         slot.record(bound.next_call, TrainingCall(self._definition, self.epochs, self._epoch))
         return slot
 
     def _take(self, phase: Phase) -> Piece:
         """Takes references of the whole state; milliseconds, whatever its size."""
         slot, bound = self._ensure_slot(), self.tracker.bound(self.model)
-        wanted = variables.of_model(self.model)
+        wanted = self.engine.variables(self.model)
         sources = capture.references(wanted)
         arrays, objects = plain.Arrays("callbacks"), plain.Arrays("data")
         data, iterators = self._data_position(phase)
@@ -339,13 +352,9 @@ class FitCall:
             "logs": _plain_logs(self._logs) if phase in ("batches", "tail") else None,
             "callbacks": self._watched.capture(arrays) if self._watched else [],
             "data_object": self._data.capture(objects) if self._data else None,
-            "random": {
-                "host": random_state.capture_host(),
-                "tensorflow": random_state.capture_tensorflow(),
-                "globals": [name for name, _ in random_state.global_variables()],
-            },
+            "random": self.engine.generators(self.model),
             "labels": {one.name: one.label for one in wanted},
-            "architecture": architecture.of_model(self.model),
+            "architecture": self.engine.architecture(self.model),
         }
         sources += capture.array_sources(dict(arrays) | dict(objects))
         sources += capture.array_sources({name: state_array(state) for name, state in iterators.items()})

@@ -75,10 +75,11 @@ def of_model(model: Any) -> list[NamedVariable]:
         "metrics": metrics,
         "random": [variable for _, variable in random_state.global_variables()],
     }
-    return _named(groups)
+    return named(groups)
 
 
-def _named(groups: Mapping[str, Iterable[Any]]) -> list[NamedVariable]:
+def named(groups: Mapping[str, Iterable[Any]]) -> list[NamedVariable]:
+    """Variables by group, each once, in order; those not made yet are left out."""
     seen: set[int] = set()
     found = []
     for group, variables in groups.items():

@@ -1,0 +1,62 @@
+"""What a model's state and structure are in one version of Keras, behind one interface."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from holdfast.hooks import architecture, definition, random_state, variables
+from holdfast.hooks.data_position import Source
+from holdfast.hooks.variables import NamedVariable
+from holdfast.runtime.journal import Definition
+from holdfast.runtime.restore import CheckpointPart
+
+
+class Engine:
+    """Keras 3."""
+
+    def variables(self, model: Any) -> list[NamedVariable]:
+        """The whole state of a model that variables hold."""
+        return variables.of_model(model)
+
+    def structure(self, model: Any) -> tuple[str, ...]:
+        """A built model's structure, by lines."""
+        return definition.structure(model)
+
+    def definition(self, model: Any, arguments: dict[str, Any], optimizer: Any = None) -> Definition:
+        """What decides a `fit`'s outcome beside the structure."""
+        return definition.training_definition(model, arguments, definition.keras_seed(), optimizer)
+
+    def architecture(self, model: Any) -> dict[str, str]:
+        """The model's architecture for exports, or why there is none."""
+        return architecture.of_model(model)
+
+    def build(self, model: Any, train: Source) -> None:
+        """Makes model, optimizer and metrics, without data and without a step."""
+        # Specs have the shapes and dtypes that are all it wants of a batch.
+        model._symbolic_build(data_batch=train.epochs._distributed_dataset.element_spec)
+
+    def learning_rate(self, model: Any) -> Any:
+        """The variable that holds the learning rate; None where there is none."""
+        return getattr(getattr(model.optimizer, "_learning_rate", None), "_value", None)
+
+    def generators(self, model: Any) -> dict[str, Any]:
+        """The states of generators that no variable holds, as JSON, and the names of those that one does."""
+        del model
+        return {
+            "host": random_state.capture_host(),
+            "tensorflow": random_state.capture_tensorflow(),
+            "globals": [name for name, _ in random_state.global_variables()],
+        }
+
+    def restore_generators(self, model: Any, saved: dict[str, Any]) -> None:
+        """Puts those generators where they were that belong to TensorFlow and Keras."""
+        del model
+        random_state.restore_tensorflow(saved["tensorflow"])
+
+    def wanted(self, model: Any, part: CheckpointPart) -> list[NamedVariable]:
+        """The variables that a checkpoint is to be read into; makes those that come into being with it."""
+        random_state.make_global_variables(set(part.state["random"]["globals"]))
+        return self.variables(model)
+
+
+KERAS_3 = Engine()
