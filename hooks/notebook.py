@@ -18,7 +18,7 @@ class Cells:
     def __init__(self) -> None:
         self._shell = self._find_shell()
         self._cell = "" if self._shell is not None else f"script:{script_name()}"
-        self._ordinal = 0
+        self._ordinal = self.execution = 0
         self._at_end: list[Callable[[], None]] = []
         if self._shell is not None:
             self._cell = "cell:at-start"
@@ -56,6 +56,7 @@ class Cells:
 
     def _before_cell(self, info: Any = None) -> None:
         self._cell, self._ordinal = cell_name(self._shell, info), 0
+        self.execution += 1
 
     def _after_cell(self, result: Any = None) -> None:
         del result

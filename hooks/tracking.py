@@ -73,6 +73,7 @@ class Tracker:
         self._running = _Running()
         self._continue_changed = self._wanted = False
         self._replaced: dict[str, str] = {}
+        self._taken: dict[str, int] = {}
 
     @property
     def journal(self) -> Journal:
@@ -96,10 +97,20 @@ class Tracker:
                 other.slot = ""
         bound = self.bound(model)
         bound.slot, slot.place = slot.name, bound.place
+        self._taken[slot.name] = self.cells.execution
 
     def bound_slots(self) -> set[str]:
-        """Names of the slots that live models hold."""
-        return {bound.slot for bound in self._bound.values() if bound.slot}
+        """Names of the slots that no other model may have: live models hold them, or one that is gone has
+        finished its training in this very execution of the cell, as the models of a loop do.
+        """
+        finished = {
+            slot.name
+            for slot in self.journal.slots
+            if self._taken.get(slot.name) == self.cells.execution
+            and slot.calls
+            and slot.calls[-1].status == "done"
+        }
+        return finished | {bound.slot for bound in self._bound.values() if bound.slot}
 
     def slot_of(self, model: Any) -> Slot | None:
         """The model's slot, if it has one."""
@@ -131,6 +142,7 @@ class Tracker:
         """Lets every training begin anew; what was trained stays in the store."""
         for slot in self.journal.slots:
             slot.retired = True
+        self._taken.clear()
         for bound in self._bound.values():
             bound.begin_anew()
         report.say("the next training of each model begins anew; earlier checkpoints stay in the store")
@@ -141,6 +153,7 @@ class Tracker:
             for name, retired in ((new, True), (old, False)):
                 if (slot := self.journal.slot(name)) is not None:
                     slot.retired = retired
+        self._taken.clear()
         for bound in self._bound.values():
             bound.begin_anew()
         self._replaced.clear()

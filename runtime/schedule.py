@@ -41,15 +41,16 @@ class Burst:
 
     Attributes:
         left: How many may be written now.
-        at: When that was, in seconds of any steady clock.
+        at: When that was, in seconds of any steady clock; None before the first.
     """
 
     left: float = BURST
-    at: float = 0.0
+    at: float | None = None
 
     def take(self, now: float) -> bool:
         """Takes one of them, if there is one left."""
-        self.left = min(BURST, self.left + max(0.0, now - self.at) / REFILL_SECONDS)
+        passed = 0.0 if self.at is None else max(0.0, now - self.at)
+        self.left = min(BURST, self.left + passed / REFILL_SECONDS)
         self.at = now
         if self.left < 1.0:
             return False

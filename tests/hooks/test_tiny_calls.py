@@ -23,6 +23,7 @@ def batch(data: Any) -> tuple[Any, Any]:
 def no_call_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow the machine."""
     monkeypatch.setattr("holdfast.hooks.saving.LONG_CALL_SECONDS", float("inf"))
+    monkeypatch.setattr("holdfast.runtime.schedule.REFILL_SECONDS", float("inf"))
 
 
 def begun(start: Start, milestones: int) -> Handle:
