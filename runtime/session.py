@@ -243,8 +243,11 @@ class Session:
     # --- life -------------------------------------------------------------------------------
 
     def status(self) -> DaemonStatus:
-        """What the daemon last said."""
-        return DaemonStatus.load(self.spool.folder)
+        """What the daemon last said; not that the session before this one was fenced."""
+        status = DaemonStatus.load(self.spool.folder)
+        if status.session != self.claim.session:
+            status.fenced = ""
+        return status
 
     def wait(self, timeout: float | None = None, *, progress: bool = True) -> bool:
         """Waits until the newest snapshot is confirmed in the store.
@@ -370,7 +373,7 @@ class Session:
                 "the daemon had ended and was started again; nothing is lost",
             )
         status = self.status()
-        if status.fenced and status.session == self.claim.session:
+        if status.fenced:
             self._fence(status.fenced)
         if status.error:
             good = report.ago(time.time() - status.written_at) + " ago" if status.written else "never so far"

@@ -87,6 +87,26 @@ def test_waiting_without_a_snapshot_is_done_at_once_and_a_wait_may_run_out(
     assert session.wait(timeout=60, progress=False)
 
 
+def test_what_fenced_the_session_before_does_not_concern_this_one(
+    start: Opener, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = start()
+    submit(session, 1)
+    load = DaemonStatus.load
+
+    def seldom_new(folder: Path) -> DaemonStatus:
+        status = load(folder)
+        if reads.pop():
+            status.session, status.fenced = "0badcafe", "Session bbbbbbbb has claimed this run"
+        return status
+
+    reads = [False] * 1000 + [True] * 3
+    monkeypatch.setattr(DaemonStatus, "load", seldom_new)
+    assert session.wait(timeout=60, progress=False)
+    assert not session.fenced
+    assert not any("bbbbbbbb" in line for line in said)
+
+
 def test_a_full_disk_is_said_once_and_the_snapshots_after_it_are_written(
     start: Opener, said: list[str]
 ) -> None:
