@@ -24,8 +24,6 @@ from holdfast.runtime.journal import Slot
 log = logging.getLogger("holdfast.hooks")
 
 ENTRANCES: Final = ("evaluate", "predict", "train_on_batch", "test_on_batch", "predict_on_batch")
-EARLY_CELLS: Final = 20
-"""Cells remembered in which a model was used before its first training call."""
 
 
 def install(tracker: Tracker) -> None:
@@ -71,9 +69,13 @@ class FirstUse:
 
         @guarded
         def before(model: Any, args: Any, kwargs: Any) -> None:
-            self.begin(model, signature.bind_partial(model, *args, **kwargs).arguments.get("x"))
+            try:
+                bound = signature.bind(model, *args, **kwargs)
+            except TypeError:
+                return  # the user's error, which the original raises
+            self.begin(model, bound.arguments.get("x"))
 
-        def wrapper(model: Any, *args: Any, **kwargs: Any) -> Any:
+        def wrapper(model: Any, /, *args: Any, **kwargs: Any) -> Any:
             if self._inside.depth or self._seen.get(model):
                 return original(model, *args, **kwargs)
             before(model, args, kwargs)
@@ -99,7 +101,7 @@ class FirstUse:
             if data is not None:
                 self.begin(model, data)
 
-        def wrapper(model: Any, *args: Any, **kwargs: Any) -> Any:
+        def wrapper(model: Any, /, *args: Any, **kwargs: Any) -> Any:
             if not self._inside.depth and not self._seen.get(model):
                 before(model, args, kwargs)
             self._inside.depth += 1
@@ -113,7 +115,7 @@ class FirstUse:
     def loading(self, original: Callable[..., Any]) -> Callable[..., Any]:
         """The user's code gives a model its weights."""
 
-        def wrapper(model: Any, *args: Any, **kwargs: Any) -> Any:
+        def wrapper(model: Any, /, *args: Any, **kwargs: Any) -> Any:
             result = original(model, *args, **kwargs)
             guarded(self._note_loaded)(model)
             return result
@@ -145,7 +147,7 @@ class FirstUse:
             return
         bound.early.append(bound.place.cell)
         taken = self.tracker.bound_slots()
-        if all(slot.retired or slot.name in taken for slot in self.tracker.journal.slots):
+        if all(slot.name in taken for slot in self.tracker.journal.in_use()):
             return
         import tensorflow as tf
 
@@ -153,6 +155,8 @@ class FirstUse:
         lines = definition.structure(model)
         slot = self.tracker.journal.match(definition.fingerprint(lines), bound.place, taken)
         if slot is None or slot.newest is None or bound.place.cell in slot.early:
+            return
+        if self.tracker.wishes.begins_anew(model):
             return
         if self._loaded.get(model):
             report.say(
@@ -184,7 +188,7 @@ class FirstUse:
         self.tracker.bind(model, slot)
         report.say(
             f"the model has the weights of its training again ({described(part)}). To have it as your code "
-            "made it: %holdfast fresh"
+            f"made it: {self.tracker.wishes.line('fresh', slot)}"
         )
 
 

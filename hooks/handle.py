@@ -132,13 +132,27 @@ class Handle:
         self._tracker.saving.flush()
         return self._session.wait(timeout)
 
-    def fresh(self) -> None:
-        """Lets every training begin anew; what was trained stays in the store."""
-        self._tracker.fresh()
+    def fresh(self, what: Any = None) -> None:
+        """Lets trainings begin anew; what was trained stays in the store.
 
-    def continue_changed(self) -> None:
-        """Lets the next training go on from a finished one although its definition changed."""
-        self._tracker.continue_changed()
+        Args:
+            what: A model, a slot's name, or None for everything in the run.
+
+        Raises:
+            SlotNotFound: The run has no slot of that name.
+        """
+        self._tracker.wishes.fresh(what)
+
+    def continue_changed(self, what: Any = None) -> None:
+        """Lets trainings go on from the finished ones although their definition changed, or after `fresh`.
+
+        Args:
+            what: A model, a slot's name, or None for everything in the run.
+
+        Raises:
+            SlotNotFound: The run has no slot of that name, or the model has none.
+        """
+        self._tracker.wishes.continue_changed(what)
 
     def stop(self) -> None:
         """Ends the runtime and takes every patch back."""

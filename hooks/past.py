@@ -75,7 +75,6 @@ class Past:
         decision: What to do about it.
         restored: The checkpoint that takes, read and verified; None where nothing is to be restored.
         definition: What the call trains.
-        replaced: Name of the slot whose place a changed experiment takes; empty for none.
     """
 
     def __init__(
@@ -92,22 +91,24 @@ class Past:
         self.decision = Decision("train")
         self.restored: Restored | None = None
         self.definition: dict[str, Any] = {}
-        self.replaced = ""
 
     def find(self) -> None:
         """Decides, and reads what that takes; a damaged checkpoint is passed over."""
         while True:
             try:
                 self._decide()
-                return
+                break
             except CheckpointDamaged as error:
                 self.session.reject(error)
+        slot = self.tracker.slot_of(self.model)
+        if slot is not None and self.decision.action == "resume changed":
+            self.tracker.wishes.went_on(slot)
 
     def _decide(self) -> None:
         bound, journal = self.tracker.bound(self.model), self.session.journal
         self.restored, self.decision = None, Decision("train")
         slot = self.tracker.slot_of(self.model)
-        if slot is None and any(not one.retired for one in journal.slots):
+        if slot is None and journal.in_use():
             slot = self._match()
         same_optimizer = bound.optimizer is not None and bound.optimizer() is self.model.optimizer
         known = bound.definition if same_optimizer else None
@@ -127,7 +128,7 @@ class Past:
             self.definition,
             self.epochs,
             stream=slot.is_stream,
-            continue_changed=self.tracker.take_continue(),
+            continue_changed=self.tracker.wishes.goes_on(slot),
         )
         if past is not None and self.decision.action != "train":
             self._follow(slot, past)
@@ -138,6 +139,11 @@ class Past:
         self._build()
         lines = self.engine.structure(self.model)
         slot = journal.match(definition.fingerprint(lines), bound.place, self.tracker.bound_slots())
+        if slot is not None and self.tracker.wishes.begins_anew(self.model):
+            bound.place = slot.place  # so that `continue` finds the one from the other
+            journal.retire(slot)
+            self.tracker.wishes.began_anew(self.model)
+            return None
         if slot is not None:
             self.tracker.bind(self.model, slot)
             return slot
@@ -159,11 +165,11 @@ class Past:
         """Reads the checkpoint that the decision calls for."""
         action, changes = self.decision.action, "; ".join(self.decision.changes)
         if action == "new experiment":
-            slot.retired, self.replaced = True, slot.name
+            self.session.journal.retire(slot)
             self.tracker.bound(self.model).begin_anew()
             report.say(
                 f"the finished training differs from this one ({changes}), so a new one begins. To go on with "
-                "its weights instead: %holdfast continue, then run the cells again"
+                f"its weights instead: {self.tracker.wishes.line('continue', slot)}, then run the cells again"
             )
             return
         if action == "skip":
@@ -214,7 +220,8 @@ class Past:
         number = int(part.state["call"])
         report.say(
             f"training calls {bound.next_call + 1} to {number} of this model are done and not repeated: it has "
-            f"the state of {described(part)}, and goes on in call {number + 1}. To begin anew: %holdfast fresh"
+            f"the state of {described(part)}, and goes on in call {number + 1}. To begin anew: "
+            f"{self.tracker.wishes.line('fresh', slot)}"
         )
 
     def _read(self, part: CheckpointPart, *, exact: bool) -> None:
@@ -247,27 +254,27 @@ class Past:
 
     def _announce(self, part: CheckpointPart, past: TrainingCall, changes: str) -> None:
         position = part.state["position"]
-        origin = described(part)
+        origin, fresh = described(part), self.tracker.wishes.line("fresh", part.slot)
         where = f"epoch {position['epoch'] + 1}/{self.epochs}"
         if position["executions"]:
             where += f", after {position['executions'] * per_execution(self.model)} batches"
         match self.decision.action:
             case "resume":
-                text = f"resuming at {where} ({origin}). To begin anew: %holdfast fresh"
+                text = f"resuming at {where} ({origin}). To begin anew: {fresh}"
             case "resume changed":
                 text = (
                     f"resuming the weights at epoch {position['epoch'] + 1}/{self.epochs} under a changed "
-                    f"definition ({changes}) ({origin}). To begin anew: %holdfast fresh"
+                    f"definition ({changes}) ({origin}). To begin anew: {fresh}"
                 )
             case "train on":
                 text = (
                     f"{past.completed} epochs are done; training the remaining {self.epochs - past.completed} "
-                    f"({origin}). To begin anew: %holdfast fresh"
+                    f"({origin}). To begin anew: {fresh}"
                 )
             case _:
                 text = (
                     f"this training is done ({past.completed} epochs): its end is restored, no step is trained "
-                    f"({origin}). To train it again: %holdfast fresh"
+                    f"({origin}). To train it again: {fresh}"
                 )
         report.say(text)
 

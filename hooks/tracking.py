@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from holdfast.hooks.notebook import Cells
 from holdfast.hooks.saving import Saving
 from holdfast.hooks.weak import WeakIdentityMap
-from holdfast.runtime import report
+from holdfast.hooks.wishes import Wishes
 from holdfast.runtime.journal import Journal, Place, Slot
 from holdfast.runtime.session import Session
 
@@ -63,16 +63,17 @@ class Tracker:
         session: The session.
         cells: Where code runs.
         saving: Makes snapshots.
+        wishes: What the user asks of the trainings to come.
     """
 
     def __init__(self, session: Session, cells: Cells) -> None:
         self.session = session
         self.cells = cells
         self.saving = Saving(session)
+        self.wishes = Wishes(self)
         self._bound: WeakIdentityMap[Bound] = WeakIdentityMap()
         self._running = _Running()
-        self._continue_changed = self._wanted = False
-        self._replaced: dict[str, str] = {}
+        self._wanted = False
         self._taken: dict[str, int] = {}
 
     @property
@@ -117,6 +118,16 @@ class Tracker:
         bound = self._bound.get(model)
         return self.journal.slot(bound.slot) if bound is not None and bound.slot else None
 
+    def let_go(self, slots: Collection[Slot] | None) -> None:
+        """Takes slots from the models that hold them; None for all."""
+        names = None if slots is None else {slot.name for slot in slots}
+        for bound in self._bound.values():
+            if names is None or bound.slot in names:
+                bound.begin_anew()
+        for name in list(self._taken):
+            if names is None or name in names:
+                del self._taken[name]
+
     def at_cell_end(self, action: Callable[[], None]) -> None:
         """Has something done after each cell; in a script, at its end."""
         self.cells.at_end(action)
@@ -138,28 +149,6 @@ class Tracker:
 
     # --- what the user asks for -------------------------------------------------------------
 
-    def fresh(self) -> None:
-        """Lets every training begin anew; what was trained stays in the store."""
-        for slot in self.journal.slots:
-            slot.retired = True
-        self._taken.clear()
-        for bound in self._bound.values():
-            bound.begin_anew()
-        report.say("the next training of each model begins anew; earlier checkpoints stay in the store")
-
-    def continue_changed(self) -> None:
-        """Lets the next training go on from the finished one although its definition changed."""
-        for new, old in self._replaced.items():
-            for name, retired in ((new, True), (old, False)):
-                if (slot := self.journal.slot(name)) is not None:
-                    slot.retired = retired
-        self._taken.clear()
-        for bound in self._bound.values():
-            bound.begin_anew()
-        self._replaced.clear()
-        self._continue_changed = True
-        report.say("the next training goes on from the finished one; run its cells again")
-
     def request_checkpoint(self) -> None:
         """Has the running training take a checkpoint at its next step; without one, there is one already:
         every training call ends with it.
@@ -170,12 +159,3 @@ class Tracker:
         """Whether a checkpoint was asked for; asked once, answered once."""
         wanted, self._wanted = self._wanted, False
         return wanted
-
-    def take_continue(self) -> bool:
-        """Whether the user asked to go on; asked once, answered once."""
-        asked, self._continue_changed = self._continue_changed, False
-        return asked
-
-    def replaced(self, new: Slot, old: str) -> None:
-        """Remembers that a changed experiment took a finished one's place."""
-        self._replaced[new.name] = old

@@ -66,7 +66,6 @@ class FitCall:
         self._in_callbacks = False
         self._any_step = False
         self._evaluated = 0
-        self._replaced = ""
         self._initial_epoch = getattr(model, "_initial_epoch", None)
 
     # --- before the first batch -------------------------------------------------------------
@@ -96,7 +95,7 @@ class FitCall:
         past = Past(self.tracker, self.model, self.arguments, self.train, self.engine)
         past.find()
         self.decision, self.restored = past.decision, past.restored
-        self._definition, self._replaced = past.definition, past.replaced
+        self._definition = past.definition
         if self.restored is not None and self.restored.exact:
             self.restored.appending = self._watched.prepare(self.restored.state["callbacks"])
 
@@ -306,7 +305,8 @@ class FitCall:
 
     def closed(self) -> None:
         """The end, however it came."""
-        self.model._initial_epoch = self._initial_epoch  # it is sticky: a later fit would train nothing
+        if getattr(self.model, "_initial_epoch", None) is not self._initial_epoch:
+            self.model._initial_epoch = self._initial_epoch  # it is sticky: a later fit would train nothing
 
     def raised(self) -> None:
         """`fit` was interrupted or raised: saves the last state that is whole, if there is one."""
@@ -327,8 +327,6 @@ class FitCall:
         lines = self.engine.structure(self.model)
         slot = self.session.journal.add(definition.fingerprint(lines), lines, bound.place)
         self.tracker.bind(self.model, slot)
-        if self._replaced:
-            self.tracker.replaced(slot, self._replaced)
         slot.first_call, slot.early = bound.next_call, tuple(bound.early)
         slot.record(bound.next_call, TrainingCall(self._definition, self.epochs, self._epoch))
         return slot

@@ -98,7 +98,7 @@ def _slot(slot: Slot) -> dict[str, Any]:
         "cell": slot.place.cell,
         "ordinal": slot.place.ordinal,
         "newest": str(slot.newest) if slot.newest else None,
-        "retired": slot.retired,
+        "retired": bool(slot.retired),
         "calls": [_call(slot.first_call + place, call) for place, call in enumerate(slot.calls)],
     }
 

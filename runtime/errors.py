@@ -66,6 +66,10 @@ class SpoolFull(HoldfastError):
     """The local disk has no room for a snapshot."""
 
 
+class SlotNotFound(HoldfastError):
+    """The run has no slot of that name, or none of that model."""
+
+
 class ClaimLost(HoldfastError):
     """A newer session has claimed the run; this one writes no more."""
 

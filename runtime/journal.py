@@ -71,7 +71,8 @@ class Slot:
         newest: Its newest checkpoint or snapshot.
         calls: Its training calls in order.
         first_call: Number of the first of ``calls``, where older ones were forgotten.
-        retired: The user asked for a fresh one, or a changed experiment took its place.
+        retired: 0 while it is in use. Else the how-manieth it was of the run to be put aside, since the user
+            asked for a fresh one, or a changed experiment took its place.
         early: Cells in which its model was used before its first training call.
     """
 
@@ -82,7 +83,7 @@ class Slot:
     newest: Stem | None = None
     calls: list[TrainingCall] = field(default_factory=list)
     first_call: int = 0
-    retired: bool = False
+    retired: int = 0
     early: tuple[str, ...] = ()
 
     @property
@@ -162,6 +163,35 @@ class Journal:
             self.slots[-MANY_SLOTS - 1].forget(FEW_CALLS)
         del self.slots[:-MAX_SLOTS]
         return slot
+
+    def in_use(self) -> list[Slot]:
+        """The slots that are not put aside."""
+        return [slot for slot in self.slots if not slot.retired]
+
+    def retire(self, slot: Slot) -> None:
+        """Puts a slot aside: nothing is matched to it any more; its checkpoints stay."""
+        slot.retired = 1 + max((one.retired for one in self.slots), default=0)
+
+    def revive(self, slots: Collection[Slot]) -> list[Slot]:
+        """Goes back to what was put aside last, and puts aside what took its place.
+
+        Args:
+            slots: Those whose places it is done for; of several of one structure at one place it is done once.
+
+        Returns:
+            The slots that are in use again.
+        """
+        revived = []
+        for fingerprint, place in {(slot.fingerprint, slot.place): None for slot in slots}:
+            alike = [slot for slot in self.slots if (slot.fingerprint, slot.place) == (fingerprint, place)]
+            aside = max(alike, key=lambda slot: slot.retired)
+            if aside.retired:
+                for slot in alike:
+                    if not slot.retired:
+                        self.retire(slot)
+                aside.retired = 0
+                revived.append(aside)
+        return revived
 
     def same_definition(self, definition: Definition) -> Definition:
         """The definition, or one equal to it that the newest calls have already, so that it is kept once."""
@@ -259,7 +289,7 @@ def _slot_from_dict(
         newest=parse_stem(entry["newest"]) if entry["newest"] else None,
         calls=[_call_from_dict(call, definitions) for call in entry["calls"]],
         first_call=int(entry["first_call"]),
-        retired=bool(entry["retired"]),
+        retired=max(0, int(entry["retired"])),
         early=tuple(str(cell) for cell in entry["early"]),
     )
 

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from helpers.training import At, Model, Start, bits
+from holdfast.hooks.handle import Handle
+from holdfast.runtime.errors import SlotNotFound
 
 
 def interrupt() -> None:
@@ -182,3 +184,93 @@ def test_a_training_that_stopped_itself_is_done_whatever_the_epochs(
     made = model()
     fit(made, data, 9)
     assert bits(made) == bits(first)
+
+
+def two_done(start: Start, data: Any, model: Model) -> Handle:
+    """Two finished trainings, each of a model and in a slot of its own; then a restart."""
+    start()
+    fit(model(), data)
+    fit(model(units=5), data)
+    return start()
+
+
+def test_fresh_for_one_slot_lets_the_other_be(start: Start, data: Any, model: Model, said: list[str]) -> None:
+    handle = two_done(start, data, model)
+    handle.fresh("slot-0001")
+    assert "%holdfast continue slot-0001" in said[-1]
+    first, second = model(), model(units=5)
+    fit(first, data)
+    assert "%holdfast fresh slot-0000" in said[-1]
+    fit(second, data, epochs=2)
+    assert (steps(first), steps(second)) == (15, 10)
+    handle = start()
+    handle.continue_changed("slot-0001")
+    back = model(units=5)
+    fit(back, data, epochs=2)
+    assert steps(back) == 15
+
+
+def test_fresh_for_a_model_that_was_not_used_yet(start: Start, data: Any, model: Model) -> None:
+    handle = two_done(start, data, model)
+    first, second = model(), model(units=5)
+    handle.fresh(second)
+    assert second.predict(data[0], verbose=0).shape == (40, 2)
+    fit(second, data, epochs=1)
+    fit(first, data, epochs=4)
+    assert (steps(first), steps(second)) == (20, 5)
+    start()
+    again = model(units=5)
+    fit(again, data, epochs=3)
+    assert steps(again) == 15
+
+
+def test_continue_takes_fresh_back(start: Start, data: Any, model: Model, said: list[str]) -> None:
+    start()
+    fit(model(), data)
+    handle = start()
+    handle.fresh()
+    assert "To have it go on instead: %holdfast continue" in said[-1]
+    handle.continue_changed()
+    made = model()
+    fit(made, data)
+    assert steps(made) == 15
+    assert "no step is trained" in said[-1]
+
+
+def test_continue_finds_what_an_earlier_kernel_replaced(start: Start, data: Any, model: Model) -> None:
+    start()
+    fit(model(), data)
+    start()
+    fit(model(rate=0.3), data, epochs=1)
+    handle = start()
+    handle.continue_changed()
+    made = model(rate=0.3)
+    fit(made, data, epochs=5)
+    assert steps(made) == 15 + 2 * 5
+
+
+def test_continue_lasts_for_the_change_that_it_was_asked_for(start: Start, data: Any, model: Model) -> None:
+    start()
+    made = model()
+    fit(made, data, epochs=1)
+    fit(made, data, epochs=2)
+    handle = start()
+    handle.continue_changed()
+    made = model()
+    fit(made, data, epochs=1)
+    rest: dict[str, Any] = {"epochs": 3, "verbose": 0, "callbacks": [At(99, interrupt)]}
+    made.fit(*data, batch_size=10, **rest)
+    assert steps(made) == 5 + 10 + 4
+    start()
+    made = model()
+    fit(made, data, epochs=1)
+    made.fit(*data, batch_size=20, **rest)
+    assert steps(made) == 5 + 3 * 2
+
+
+def test_an_unknown_slot_is_an_error_that_names_the_known_ones(start: Start, data: Any, model: Model) -> None:
+    handle = two_done(start, data, model)
+    with pytest.raises(SlotNotFound, match=r"no slot 'slot-7'.*slot-0000, slot-0001"):
+        handle.fresh("slot-7")
+    with pytest.raises(SlotNotFound, match="neither trained nor restored"):
+        handle.continue_changed(model())

@@ -52,7 +52,7 @@ def journals(draw: st.DrawFn) -> Journal:
         slot.newest = draw(st.none() | stems)
         slot.calls = draw(st.lists(calls, max_size=3))
         slot.first_call = draw(st.integers(0, 10))
-        slot.retired = draw(st.booleans())
+        slot.retired = draw(st.integers(0, 5))
         slot.early = tuple(draw(st.lists(st.text(max_size=5), max_size=2)))
     return journal
 
@@ -121,11 +121,45 @@ def test_a_slot_is_matched_by_place_then_cell_then_age(
 def test_a_retired_slot_is_matched_by_nothing() -> None:
     journal = Journal()
     place = Place("cell", 0)
-    journal.add("fp", (), place).retired = True
+    journal.retire(journal.add("fp", (), place))
     assert journal.match("fp", place, ()) is None
     assert journal.at(place) is None
     fresh = journal.add("fp", (), place)
     assert journal.match("fp", place, ()) is fresh
+
+
+def test_what_was_put_aside_last_comes_back_in_place_of_what_followed_it() -> None:
+    journal = Journal()
+    first, elsewhere = (journal.add("fp", (), Place("cell", ordinal)) for ordinal in (0, 1))
+    journal.retire(first)
+    second = journal.add("fp", (), first.place)
+    journal.retire(second)
+    third = journal.add("fp", (), first.place)
+    assert journal.revive([elsewhere]) == []
+    assert journal.revive([third, first]) == [second]
+    assert journal.in_use() == [elsewhere, second]
+    assert journal.revive(journal.slots) == [third]
+    journal.retire(third)
+    assert journal.revive([third]) == [third]
+
+
+@given(journals(), st.data())
+def test_reviving_leaves_one_slot_in_use_at_each_place(journal: Journal, data: st.DataObject) -> None:
+    names = (
+        data.draw(st.sets(st.sampled_from([slot.name for slot in journal.slots]))) if journal.slots else set()
+    )
+    chosen = [slot for slot in journal.slots if slot.name in names]
+    before = {slot.name for slot in journal.in_use()}
+    revived = journal.revive(chosen)
+    for slot in revived:
+        there = [
+            one for one in journal.in_use() if (one.fingerprint, one.place) == (slot.fingerprint, slot.place)
+        ]
+        assert there == [slot]
+        assert slot.name not in before
+    places = {(slot.fingerprint, slot.place) for slot in chosen}
+    touched = before ^ {slot.name for slot in journal.in_use()}
+    assert all((slot.fingerprint, slot.place) in places for slot in journal.slots if slot.name in touched)
 
 
 @given(journals())

@@ -225,7 +225,7 @@ def test_nothing_refers_to_what_retention_has_deleted(store: FolderStore, spool:
     uploader = Uploader(store, spool)
     backbone = contents(7, prefix="backbone-")
     journal = Journal()
-    journal.add("fp", (), Place("cell", 0)).retired = True
+    journal.retire(journal.add("fp", (), Place("cell", 0)))
     rest: dict[str, Any] = {"journal": journal.to_dict()}
     uploaded(uploader, stem(1), backbone, slots=("slot-0000",), **rest)
     uploaded(uploader, stem(2), contents(2), slots=("slot-0001",), **rest)
