@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from holdfast.hooks import capture, definition, variables
+from holdfast.hooks.engine import KERAS_3, Engine
 from holdfast.hooks.past import described
 from holdfast.hooks.patching import guarded, patch
 from holdfast.hooks.tracking import Tracker
@@ -55,6 +56,8 @@ class _Inside(threading.local):
 class FirstUse:
     """Makes the wrappers, and does what a first use wants."""
 
+    engine: Engine = KERAS_3
+
     def __init__(self, tracker: Tracker) -> None:
         self.tracker = tracker
         self._seen: WeakIdentityMap[bool] = WeakIdentityMap()
@@ -92,10 +95,7 @@ class FirstUse:
 
         @guarded
         def before(model: Any, args: Any, kwargs: Any) -> None:
-            from keras.src.backend import any_symbolic_tensors
-            from keras.src.backend.common.stateless_scope import in_stateless_scope
-
-            if any_symbolic_tensors(args, kwargs) or in_stateless_scope():
+            if self.is_symbolic(args, kwargs):
                 return
             data = args[0] if args else next(iter(kwargs.values()), None)
             if data is not None:
@@ -111,6 +111,17 @@ class FirstUse:
                 self._inside.depth -= 1
 
         return wrapper
+
+    def is_symbolic(self, args: Any, kwargs: Any) -> bool:
+        """Whether a call with these arguments only builds something."""
+        from keras.src.backend import any_symbolic_tensors
+        from keras.src.backend.common.stateless_scope import in_stateless_scope
+
+        return bool(any_symbolic_tensors(args, kwargs) or in_stateless_scope())
+
+    def build(self, model: Any, data: Any) -> None:
+        """Makes the model's variables where they are not made yet, from the data's shapes alone."""
+        _build(model, data)
 
     def loading(self, original: Callable[..., Any]) -> Callable[..., Any]:
         """The user's code gives a model its weights."""
@@ -151,8 +162,13 @@ class FirstUse:
             return
         import tensorflow as tf
 
-        _build(model, data)
-        lines = definition.structure(model)
+        try:
+            self.build(model, data)
+        except Exception as error:
+            log.exception("build")
+            report.say_once("not built", self.engine.not_built(error))
+            return
+        lines = self.engine.structure(model)
         slot = self.tracker.journal.match(definition.fingerprint(lines), bound.place, taken)
         if slot is None or slot.newest is None or bound.place.cell in slot.early:
             return
@@ -169,7 +185,7 @@ class FirstUse:
 
     def _restore(self, model: Any, slot: Slot) -> None:
         # The optimizer stays as the code has it: a changed learning rate is to be seen by the next fit.
-        wanted = [one for one in variables.of_model(model) if one.name.startswith("model/")]
+        wanted = [one for one in self.engine.variables(model) if one.name.startswith(("model/", "attributes/"))]
         while (checkpoint := self.tracker.session.newest_of(slot.name)) is not None:
             part = checkpoint.part(slot.name)
             try:
@@ -208,4 +224,5 @@ def _build(model: Any, data: Any) -> None:
         return backend.KerasTensor((None, *shape[1:]), backend.standardize_dtype(value.dtype))
 
     # The random numbers of initializers are the next ones, as they would be in the call itself.
-    backend.compute_output_spec(model, tf.nest.map_structure(symbol, data), training=False)
+    with variables.built_symbolically(model):
+        backend.compute_output_spec(model, tf.nest.map_structure(symbol, data), training=False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -20,7 +21,7 @@ class StepShield:
 
     def __init__(self) -> None:
         self.in_step = False
-        self._pending = False
+        self._pending = self._over = False
         self._old: Callable[[int, FrameType | None], Any] | None = None
 
     @contextlib.contextmanager
@@ -30,23 +31,28 @@ class StepShield:
         if threading.current_thread() is not threading.main_thread() or not callable(old):
             yield
             return
-        self._old = old
+        self._old, self._over = old, False
         signal.signal(signal.SIGINT, self._handle)
         try:
             yield
         finally:
             if signal.getsignal(signal.SIGINT) == self._handle:
                 signal.signal(signal.SIGINT, old)
+            self._over = True
+            self._deliver()  # a step that raised has no end
 
     def step_ended(self) -> None:
         """Ends the step, and lets an interrupt through that came meanwhile."""
         self.in_step = False
+        self._deliver()
+
+    def _deliver(self) -> None:
         if self._pending and self._old is not None:
             self._pending = False
-            self._old(signal.SIGINT, None)
+            self._old(int(signal.SIGINT), sys._getframe(1))
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.in_step and not self._pending:
+        if self.in_step and not self._pending and not self._over:
             self._pending = True
         elif self._old is not None:
             self._pending = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import operator
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -63,28 +64,33 @@ class FitHooks:
 
     def model_of(self, callback_list: Any) -> Any:
         """The model that the callbacks serve."""
-        return callback_list._model
+        return getattr(callback_list, "_model", None)  # Keras sets none where the model counts as false
 
     def fit(self, original: Callable[..., Any]) -> Callable[..., Any]:
         """`fit`: opens a training call, and closes it however it ends."""
         signature = inspect.signature(original)
 
         @guarded
-        def begin(model: Any, args: Any, kwargs: Any) -> FitCall | None:
-            if not self.tracker.session.active or not self.followed(model):
+        def begin(args: Any, kwargs: Any) -> FitCall | None:
+            if not self.tracker.session.active:
                 return None
-            bound = signature.bind(model, *args, **kwargs)
-            bound.apply_defaults()
-            return self.new_call(model, bound.arguments)
+            try:
+                bound = signature.bind(*args, **kwargs)
+                bound.apply_defaults()
+                operator.index(bound.arguments["epochs"])
+            except TypeError:
+                return None  # the user's error, which the original raises
+            model = next(iter(bound.arguments.values()))
+            return self.new_call(model, bound.arguments) if self.followed(model) else None
 
-        def wrapper(model: Any, *args: Any, **kwargs: Any) -> Any:
-            call = begin(model, args, kwargs)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            call = begin(args, kwargs)
             if call is None:
-                return original(model, *args, **kwargs)
+                return original(*args, **kwargs)
             self.tracker.push(call)
             try:
                 with call.shield.installed():
-                    history = original(model, *args, **kwargs)
+                    history = original(*args, **kwargs)
             except BaseException:
                 guarded(call.raised)()
                 raise
@@ -99,7 +105,7 @@ class FitHooks:
     def epoch_iterator_made(self, original: Callable[..., None]) -> Callable[..., None]:
         """The constructor of the iterator over epochs."""
 
-        def wrapper(epochs: Any, *args: Any, **kwargs: Any) -> None:
+        def wrapper(epochs: Any, /, *args: Any, **kwargs: Any) -> None:
             original(epochs, *args, **kwargs)
             if (call := self.tracker.current) is not None:
                 guarded(call.source_made)(epochs)
@@ -139,6 +145,8 @@ class FitHooks:
             if call is not None and call.model is model:
                 kept = guarded(call.batches_over)(logs)
                 logs = logs if kept is None else kept
+                if not call.evaluating:
+                    call.shield.step_ended()  # data of unknown length end within a step that was begun
             return original(model, logs)
 
         return wrapper
@@ -227,9 +235,11 @@ class FitHooks:
 
 def _followed(model: Any) -> bool:
     """Whether a training of this model is followed: one replica, under no distribution strategy."""
-    replicas = model.distribute_strategy.num_replicas_in_sync
-    if replicas > 1 or getattr(model, "_distribute_strategy", None) is not None:
-        name = type(model.distribute_strategy).__name__
+    strategy = getattr(model, "distribute_strategy", None)
+    if strategy is None:
+        return False  # no model at all, which the original says
+    if strategy.num_replicas_in_sync > 1 or getattr(model, "_distribute_strategy", None) is not None:
+        name = type(strategy).__name__
         report.say_once("strategy", f"trainings under {name} are not followed yet; this one runs unprotected")
         return False
     return True

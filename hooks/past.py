@@ -75,6 +75,7 @@ class Past:
         decision: What to do about it.
         restored: The checkpoint that takes, read and verified; None where nothing is to be restored.
         definition: What the call trains.
+        replaced: The slot in whose place a changed experiment begins.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Past:
         self.decision = Decision("train")
         self.restored: Restored | None = None
         self.definition: dict[str, Any] = {}
+        self.replaced: Slot | None = None
 
     def find(self) -> None:
         """Decides, and reads what that takes; a damaged checkpoint is passed over."""
@@ -108,7 +110,7 @@ class Past:
         bound, journal = self.tracker.bound(self.model), self.session.journal
         self.restored, self.decision = None, Decision("train")
         slot = self.tracker.slot_of(self.model)
-        if slot is None and journal.in_use():
+        if slot is None and self._may_match():
             slot = self._match()
         same_optimizer = bound.optimizer is not None and bound.optimizer() is self.model.optimizer
         known = bound.definition if same_optimizer else None
@@ -133,10 +135,24 @@ class Past:
         if past is not None and self.decision.action != "train":
             self._follow(slot, past)
 
+    def _may_match(self) -> bool:
+        """Whether a slot is free, or has this place. Else the model is not built before its time: to build it
+        may run the user's code once more.
+        """
+        taken, journal = self.tracker.bound_slots(), self.session.journal
+        if any(slot.name not in taken for slot in journal.in_use()):
+            return True
+        return journal.at(self.tracker.bound(self.model).place) is not None
+
     def _match(self) -> Slot | None:
         """Builds the model, so that it can be told, and finds its slot."""
         bound, journal = self.tracker.bound(self.model), self.session.journal
-        self._build()
+        try:
+            self._build()
+        except Exception as error:
+            log.exception("build")
+            report.say_once("not built", self.engine.not_built(error))
+            return None
         lines = self.engine.structure(self.model)
         slot = journal.match(definition.fingerprint(lines), bound.place, self.tracker.bound_slots())
         if slot is not None and self.tracker.wishes.begins_anew(self.model):
@@ -166,7 +182,9 @@ class Past:
         action, changes = self.decision.action, "; ".join(self.decision.changes)
         if action == "new experiment":
             self.session.journal.retire(slot)
-            self.tracker.bound(self.model).begin_anew()
+            self.replaced = slot
+            bound = self.tracker.bound(self.model)
+            bound.begin_anew(bound.next_call)
             report.say(
                 f"the finished training differs from this one ({changes}), so a new one begins. To go on with "
                 f"its weights instead: {self.tracker.wishes.line('continue', slot)}, then run the cells again"
@@ -178,7 +196,7 @@ class Past:
         done = past.status == "done"
         checkpoint = self.session.checkpoint(past.milestone) if done and past.milestone else None
         checkpoint = checkpoint or (None if done else self.session.newest_of(slot.name))
-        part = checkpoint.part(slot.name) if checkpoint is not None else None
+        part = checkpoint.part((done and past.slot) or slot.name) if checkpoint is not None else None
         number = self.tracker.bound(self.model).next_call
         if part is None or part.state.get("call") != number:
             if done or slot.newest is not None:
@@ -248,7 +266,8 @@ class Past:
         return [
             one
             for one in wanted
-            if one.name.startswith("model/")
+            if one.name.startswith(("model/", "attributes/"))
+            or (one.name.startswith("optimizer-") and "optimizers." not in changed and one.name in specs)
             or (one.name.startswith("optimizer/") and same and id(one.variable) != keep_rate)
         ]
 

@@ -43,9 +43,13 @@ class Bound:
     initial: list[tuple[Any, Any]] = field(default_factory=list)
     caught_up: bool = False
 
-    def begin_anew(self) -> None:
-        """Lets go of the slot; values that a restore at first use has replaced come back."""
-        self.slot, self.next_call, self.caught_up = "", 0, False
+    def begin_anew(self, number: int = 0) -> None:
+        """Lets go of the slot; values that a restore at first use has replaced come back.
+
+        Args:
+            number: Of the call with which something new begins.
+        """
+        self.slot, self.next_call, self.caught_up = "", number, False
         for variable, value in self.initial:
             variable.assign(value, read_value=False)
         self.initial.clear()

@@ -56,6 +56,7 @@ class FitCall:
         self._resuming = False
         self._logs: Any = None
         self._definition: dict[str, Any] = {}
+        self._replaced: Slot | None = None
         self._watched: WatchedCallbacks | None = None
         self._data: Watched | None = None
         self._held: Piece | None = None
@@ -95,7 +96,7 @@ class FitCall:
         past = Past(self.tracker, self.model, self.arguments, self.train, self.engine)
         past.find()
         self.decision, self.restored = past.decision, past.restored
-        self._definition = past.definition
+        self._definition, self._replaced = past.definition, past.replaced
         if self.restored is not None and self.restored.exact:
             self.restored.appending = self._watched.prepare(self.restored.state["callbacks"])
 
@@ -328,6 +329,8 @@ class FitCall:
         slot = self.session.journal.add(definition.fingerprint(lines), lines, bound.place)
         self.tracker.bind(self.model, slot)
         slot.first_call, slot.early = bound.next_call, tuple(bound.early)
+        if self._replaced is not None:
+            slot.inherit(self._replaced, bound.next_call)
         slot.record(bound.next_call, TrainingCall(self._definition, self.epochs, self._epoch))
         return slot
 

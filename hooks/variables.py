@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from holdfast.hooks import random_state
+from holdfast.hooks import attributes, random_state
 from holdfast.runtime.objects import TensorSpec
 
 DTYPES = {
@@ -50,6 +51,27 @@ class NamedVariable(NamedTuple):
         return tensor_spec(self.name, self.variable.dtype.as_numpy_dtype, tuple(self.variable.shape))
 
 
+@contextlib.contextmanager
+def built_symbolically(model: Any) -> Iterator[None]:
+    """Within it, a model of Keras 3 is built; its variables come to be as a traced step would make them.
+
+    There a frozen layer's variables are made before they are frozen. Symbolically they are made after it, and
+    TensorFlow's gradients would pass them by for good, also once the layer is not frozen any more.
+    """
+    known = {id(one) for one in _to_be_trained(model)}
+    try:
+        yield
+    finally:
+        for one in _to_be_trained(model):
+            if id(one) not in known and one._value is not None:
+                one._value._trainable = True
+
+
+def _to_be_trained(model: Any) -> Iterator[Any]:
+    for layer in model._flatten_layers():
+        yield from layer._trainable_variables
+
+
 def tensor_spec(name: str, dtype: Any, shape: tuple[int, ...]) -> TensorSpec:
     """The spec of a tensor; a dtype that safetensors lacks is kept as its bytes."""
     kind = np.dtype(dtype)
@@ -69,10 +91,13 @@ def of_model(model: Any) -> list[NamedVariable]:
     inner = list(optimizer.variables) if optimizer is not None else []
     apart = {id(_underlying(variable)) for variable in (*metrics, *inner)}
     weights = [variable for variable in model.variables if id(_underlying(variable)) not in apart]
-    groups = {
+    further = attributes.further_optimizers(model).values()
+    groups: dict[str, Iterable[Any]] = {
         "model": weights,
         "optimizer": inner,
         "metrics": metrics,
+        **{f"optimizer-{number}": list(one.variables) for number, one in enumerate(further, start=1)},
+        "attributes": attributes.loose_variables(model),
         "random": [variable for _, variable in random_state.global_variables()],
     }
     return named(groups)

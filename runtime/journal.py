@@ -48,6 +48,7 @@ class TrainingCall:
         stopped_early: It ended itself before ``requested``, as EarlyStopping does.
         milestone: The checkpoint at its end, if done and if there is one of its own.
         history: What `fit` returned in its History, where that is short: for calls without a milestone.
+        slot: The slot that the milestone is of, where that is another one: the training before this experiment.
     """
 
     definition: Definition
@@ -57,6 +58,7 @@ class TrainingCall:
     stopped_early: bool = False
     milestone: Stem | None = None
     history: dict[str, list[float]] = field(default_factory=dict)
+    slot: str = ""
 
 
 @dataclass(slots=True)
@@ -100,6 +102,13 @@ class Slot:
         """The call of that number, if it was made and is remembered."""
         index = number - self.first_call
         return self.calls[index] if 0 <= index < len(self.calls) else None
+
+    def inherit(self, other: Slot, number: int) -> None:
+        """Takes over another slot's calls before that one, with which a changed experiment begins."""
+        self.calls = [
+            replace(call, slot=call.slot or other.name) for call in other.calls[: number - other.first_call]
+        ]
+        self.first_call = other.first_call
 
     def amend(self, number: int, call: TrainingCall) -> None:
         """Writes the call of that number again, where it is remembered; those after it stay."""
@@ -256,6 +265,7 @@ def _slot_to_dict(slot: Slot, shared: _Shared) -> dict[str, Any]:
                 "stopped_early": call.stopped_early,
                 "milestone": str(call.milestone) if call.milestone else None,
                 **({"history": call.history} if call.history else {}),
+                **({"slot": call.slot} if call.slot else {}),
             }
             for call in slot.calls
         ],
@@ -304,6 +314,7 @@ def _call_from_dict(entry: dict[str, Any], definitions: list[Definition]) -> Tra
         stopped_early=bool(entry["stopped_early"]),
         milestone=parse_stem(entry["milestone"]) if entry["milestone"] else None,
         history={str(key): [float(value) for value in values] for key, values in history.items()},
+        slot=str(entry.get("slot", "")),
     )
 
 

@@ -19,12 +19,13 @@ SAMPLES, FEATURES, CLASSES = 64, 6, 3
 
 @dataclass
 class Program:
-    """A model and what it is fitted with."""
+    """A model, what it is fitted with, and the variables that the model does not count as its own."""
 
     model: Any
     fit: dict[str, Any]
     callbacks: list[Any] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
+    further: Callable[[], list[Any]] = list
 
 
 def case(build: Case) -> Case:
@@ -354,3 +355,43 @@ def recurrent_on_embeddings(folder: Path) -> Program:
     _, y = arrays()
     words = np.random.Generator(np.random.PCG64(1)).integers(0, 20, (SAMPLES, 5))
     return Program(model, {"x": words, "y": y, "epochs": 3, "batch_size": 8, "validation_split": 0.2})
+
+
+class Adversaries(keras.Model):
+    """A GAN: two models and two optimizers in a `train_step`, no `call`, and a plain `tf.Variable`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator = keras.Sequential([keras.layers.Dense(9, "relu"), keras.layers.Dense(FEATURES)])
+        self.critic = keras.Sequential([keras.layers.Dense(9, "relu"), keras.layers.Dense(1)])
+        self.seeds = keras.random.SeedGenerator(3)
+        self.ceiling = tf.Variable(0.0, trainable=False)
+
+    def compile(self) -> None:
+        super().compile()
+        self.opponents = {"critic": keras.optimizers.Adam(0.01), "generator": keras.optimizers.RMSprop(0.01)}
+
+    def train_step(self, real: Any) -> Any:
+        noise = keras.random.normal((tf.shape(real)[0], 4), seed=self.seeds)
+        with tf.GradientTape(persistent=True) as tape:
+            of_real, of_made = self.critic(real), self.critic(self.generator(noise))
+            difference = tf.reduce_mean(of_made) - tf.reduce_mean(of_real)
+            losses = {"critic": difference, "generator": -difference + self.ceiling}
+        for name, model in (("critic", self.critic), ("generator", self.generator)):
+            weights = model.trainable_variables
+            self.opponents[name].apply(tape.gradient(losses[name], weights), weights)
+        self.ceiling.assign(tf.maximum(self.ceiling * 0.9, tf.abs(difference)))
+        return losses
+
+
+@case
+def adversaries(folder: Path) -> Program:
+    model = Adversaries()
+    model.compile()
+    x, _ = arrays()
+
+    def further() -> list[Any]:
+        optimizers = model.opponents.values()
+        return [model.ceiling, *(variable for one in optimizers for variable in one.variables)]
+
+    return Program(model, {"x": x, "epochs": 3, "batch_size": 8}, further=further)

@@ -51,6 +51,7 @@ def outcome(program: Program, history: Any) -> dict[str, Any]:
         "model": model.variables,
         "optimizer": model.optimizer.variables,
         "metrics": model.metrics_variables,
+        "further": program.further(),
     }
     found: dict[str, Any] = {
         f"{group}/{place}": xxhash.xxh3_64_hexdigest(np.ascontiguousarray(variable.numpy()).tobytes())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import pytest
 
 from helpers.training import At, Model, Start, bits
@@ -274,3 +275,31 @@ def test_an_unknown_slot_is_an_error_that_names_the_known_ones(start: Start, dat
         handle.fresh("slot-7")
     with pytest.raises(SlotNotFound, match="neither trained nor restored"):
         handle.continue_changed(model())
+
+
+def two_stages(start: Start, data: Any, model: Model, rate: float) -> tuple[Any, int, int]:
+    """Stage 1, then stage 2 compiled anew; the model, and the steps that each stage trained."""
+    start()
+    made = model()
+    counted = []
+    for epochs, optimizer in ((2, keras.optimizers.Adam(0.01)), (3, keras.optimizers.SGD(rate))):
+        made.compile(optimizer, "sparse_categorical_crossentropy")
+        steps_done: list[int] = []
+        each = keras.callbacks.LambdaCallback(
+            on_train_batch_end=lambda batch, logs, done=steps_done: done.append(1)
+        )
+        fit(made, data, epochs, [each])
+        counted.append(len(steps_done))
+    return made, *counted
+
+
+def test_a_changed_second_stage_begins_anew_and_the_first_is_trained_no_more(
+    start: Start, data: Any, model: Model
+) -> None:
+    assert two_stages(start, data, model, 0.1)[1:] == (10, 15)
+    changed, *trained = two_stages(start, data, model, 0.2)
+    assert trained == [0, 15]
+    again, *trained = two_stages(start, data, model, 0.2)
+    assert trained == [0, 0]
+    assert bits(again) == bits(changed)
+    assert two_stages(start, data, model, 0.3)[1:] == (0, 15)

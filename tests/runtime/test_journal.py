@@ -40,6 +40,7 @@ calls = st.builds(
     stopped_early=st.booleans(),
     milestone=st.none() | stems,
     history=st.dictionaries(st.text(max_size=5), st.lists(st.floats(allow_nan=False), max_size=3), max_size=2),
+    slot=st.sampled_from(["", "slot-0000"]),
 )
 
 

@@ -1,0 +1,44 @@
+"""State that a model of Keras 3 holds as plain attributes, which Keras does not count among its variables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+LONGEST: Final = 100
+"""Longer lists are data, not state of a model."""
+
+
+def further_optimizers(model: Any) -> dict[str, Any]:
+    """Optimizers beside the compiled one, by attribute, as a GAN's own `train_step` has them."""
+    from keras.src.optimizers.base_optimizer import BaseOptimizer
+
+    known = {id(getattr(model, "optimizer", None))}
+    found = {}
+    for name, value in _values(model):
+        if isinstance(value, BaseOptimizer) and id(value) not in known:
+            known.add(id(value))
+            found[name] = value
+    return found
+
+
+def loose_variables(model: Any) -> Iterator[Any]:
+    """`tf.Variable`s of a model and its layers; Keras 3 counts only its own."""
+    from tensorflow.python.ops.resource_variable_ops import BaseResourceVariable
+
+    for layer in model._flatten_layers():
+        for _, value in _values(layer):
+            if isinstance(value, BaseResourceVariable):
+                yield value
+
+
+def _values(thing: Any) -> Iterator[tuple[str, Any]]:
+    """Attributes in their order, and what short lists, tuples and dictionaries among them hold."""
+    for name, value in list(vars(thing).items()):
+        match value:
+            case dict() if len(value) <= LONGEST:
+                yield from ((f"{name}.{key}", one) for key, one in list(value.items()))
+            case list() | tuple() if len(value) <= LONGEST:
+                yield from ((f"{name}.{place}", one) for place, one in enumerate(value))
+            case _:
+                yield name, value
