@@ -46,7 +46,7 @@ check: $(TYPES)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	MYPYPATH=$(TYPES) $(BIN)/mypy --explicit-package-bases -p holdfast.runtime -p holdfast.hooks -m colab_bootstrap
-	MYPYPATH=$(TYPES):tests:tests/exactness:examples:benchmarks \
+	MYPYPATH=$(TYPES):tests:tests/exactness:tests/keras2:tests/loops:examples:benchmarks \
 		$(BIN)/mypy --explicit-package-bases tests benchmarks examples
 	PYTHONPATH=$(TYPES) $(BIN)/lint-imports --config setup.cfg
 

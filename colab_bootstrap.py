@@ -5,13 +5,16 @@ import colab_bootstrap; colab_bootstrap.start()
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from holdfast.hooks.handle import Handle
 
-__all__ = ["Handle", "load_ipython_extension", "start", "stop"]
+__all__ = ["Handle", "load_ipython_extension", "resumable", "start", "stop"]
+
+T = TypeVar("T")
 
 
 def start(store: str | None = None, run: str | None = None, **settings: Any) -> Handle:
@@ -42,6 +45,20 @@ def stop() -> None:
     from holdfast.hooks import handle
 
     handle.stop()
+
+
+def resumable(iterable: Iterable[T]) -> Iterable[T]:
+    """Lets a training loop go on at the very item where it was interrupted; see docs/loops.md.
+
+    ``for epoch in resumable(range(10)):``, and within it ``for batch in resumable(dataset):``. Where no runtime
+    is started, it iterates as the iterable itself does.
+
+    Args:
+        iterable: What to iterate over.
+    """
+    from holdfast.hooks.resumable import Resumable
+
+    return Resumable(iterable)
 
 
 def load_ipython_extension(shell: Any) -> None:

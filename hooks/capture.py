@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from holdfast.hooks.plain import flat_bytes
+from holdfast.hooks.resumable import unobserved
 from holdfast.hooks.variables import NamedVariable, tensor_spec
 from holdfast.runtime.crashpoints import reach
 from holdfast.runtime.errors import RestoreFailed
@@ -120,13 +121,14 @@ def assign(variables: Sequence[NamedVariable], tensors: dict[str, Any]) -> None:
     """
     before = [(one.variable, read(one.variable)) for one in variables]
     reach("restore.assign.begin")
-    try:
-        for place, one in enumerate(variables):
-            one.variable.assign(tensors[one.name], read_value=False)
-            if place == len(variables) // 2:
-                reach("restore.assign.middle")
-    except BaseException:
-        for variable, value in before:
-            variable.assign(value, read_value=False)
-        raise
+    with unobserved():
+        try:
+            for place, one in enumerate(variables):
+                one.variable.assign(tensors[one.name], read_value=False)
+                if place == len(variables) // 2:
+                    reach("restore.assign.middle")
+        except BaseException:
+            for variable, value in before:
+                variable.assign(value, read_value=False)
+            raise
     reach("restore.assigned")

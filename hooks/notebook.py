@@ -35,6 +35,15 @@ class Cells:
         """The running cell, or the script."""
         return self._cell
 
+    @property
+    def ordinal(self) -> int:
+        """The ordinal of the next place; set where the code before it is not run again."""
+        return self._ordinal
+
+    @ordinal.setter
+    def ordinal(self, ordinal: int) -> None:
+        self._ordinal = ordinal
+
     def next_place(self) -> Place:
         """The place of a model that is used for the first time now."""
         place = Place(self._cell, self._ordinal)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from holdfast.runtime.journal import Slot
 from holdfast.runtime.manifest import Kind
@@ -41,6 +42,23 @@ class Piece:
         return sum(source.spec.nbytes for source in self.sources)
 
 
+class Companion(Protocol):
+    """What is saved along with others, since it has changed between the same two moments."""
+
+    def pieces(self, beside: Piece) -> list[Piece]:
+        """The slots that have changed since they were last saved."""
+
+    def loop_begins(self) -> bool:
+        """An outermost loop begins: what it will use for the first time has its place now.
+
+        Returns:
+            Whether there is such.
+        """
+
+    def went_back(self) -> None:
+        """A loop goes back to where it was saved, and what was saved along with it goes back too."""
+
+
 class Saving:
     """Makes snapshots of pieces, and hands them to the session.
 
@@ -50,8 +68,10 @@ class Saving:
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self._lock = threading.RLock()
         self._kept: dict[str, Piece] = {}
         self._burst = Burst()
+        self.companions: list[Companion] = []
 
     @property
     def active(self) -> bool:
@@ -68,12 +88,17 @@ class Saving:
         Returns:
             False where another session has taken the run over, and nothing was done.
         """
+        with self._lock:  # trainings may run in several threads
+            return self._save(kind, piece)
+
+    def _save(self, kind: Kind, piece: Piece) -> bool:
+        along = self._along(piece)
         kept = self._kept.pop(piece.slot.name, None)
         if kept is not None and kept.state["call"] != piece.state["call"]:
             kept = None  # an older call's end: the newer state takes its place
         if kept is not None and kind != "milestone":
             kind = "milestone"
-        return self._submit("milestone" if self._kept else kind, [*self._kept.values(), piece])
+        return self._submit("milestone" if self._kept else kind, [*self._kept.values(), piece, *along])
 
     def milestone(self, piece: Piece, seconds: float) -> None:
         """Saves the end of a training call: now, or, where such ends come thick and fast, a little later.
@@ -82,18 +107,31 @@ class Saving:
             piece: The state at the end.
             seconds: How long the call took.
         """
+        with self._lock:
+            self._milestone(piece, seconds)
+
+    def _milestone(self, piece: Piece, seconds: float) -> None:
         if seconds >= LONG_CALL_SECONDS or self.due() or self._burst.take(time.monotonic()):
             self.save("milestone", piece)
             return
-        self._kept.pop(piece.slot.name, None)
-        self._kept[piece.slot.name] = piece
+        for one in (piece, *self._along(piece)):
+            self._kept.pop(one.slot.name, None)
+            self._kept[one.slot.name] = one
         if len(self._kept) >= KEPT_SLOTS or sum(one.nbytes for one in self._kept.values()) > KEPT_BYTES:
             self.flush()
 
+    def _along(self, piece: Piece) -> list[Piece]:
+        """What is saved along with a piece; what was kept of the same slots is older."""
+        along = [one for companion in self.companions for one in companion.pieces(piece)]
+        for one in along:
+            self._kept.pop(one.slot.name, None)
+        return along
+
     def flush(self) -> None:
         """Writes what was kept."""
-        if self._kept:
-            self._submit("milestone", list(self._kept.values()))
+        with self._lock:
+            if self._kept:
+                self._submit("milestone", list(self._kept.values()))
 
     def _submit(self, kind: Kind, pieces: list[Piece]) -> bool:
         self._kept.clear()

@@ -111,11 +111,13 @@ class Tracker:
         finished = {
             slot.name
             for slot in self.journal.slots
-            if self._taken.get(slot.name) == self.cells.execution
-            and slot.calls
-            and slot.calls[-1].status == "done"
+            if self.taken_now(slot) and slot.calls and slot.calls[-1].status == "done"
         }
         return finished | {bound.slot for bound in self._bound.values() if bound.slot}
+
+    def taken_now(self, slot: Slot) -> bool:
+        """Whether something took the slot in this very execution of the cell."""
+        return self._taken.get(slot.name) == self.cells.execution
 
     def slot_of(self, model: Any) -> Slot | None:
         """The model's slot, if it has one."""

@@ -170,7 +170,8 @@ class Journal:
         self.slots.append(slot)
         if len(self.slots) > MANY_SLOTS:
             self.slots[-MANY_SLOTS - 1].forget(FEW_CALLS)
-        del self.slots[:-MAX_SLOTS]
+        while len(self.slots) > MAX_SLOTS:  # first of all those that hold nothing: loops that only looked
+            self.slots.remove(next((one for one in self.slots[:-1] if len(one.structure) < 2), self.slots[0]))
         return slot
 
     def in_use(self) -> list[Slot]:

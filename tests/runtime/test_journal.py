@@ -310,3 +310,13 @@ def test_however_many_slots_and_calls_the_journal_stays_bounded() -> None:
     assert journal.slots[0].end == FEW_CALLS + 3
     written = journal.to_dict()
     assert (len(written["structures"]), len(written["definitions"])) == (1, 1)
+
+
+def test_loops_that_moved_nothing_are_the_first_to_be_forgotten() -> None:
+    journal = Journal()
+    trained = journal.add("fp", ("Dense", "(3, 4)"), Place("cell", 0))
+    for number in range(MAX_SLOTS + 5):
+        journal.add("empty", ("custom loop",), Place("cell", number))
+    assert len(journal.slots) == MAX_SLOTS
+    assert journal.slots[0] is trained
+    assert journal.slots[-1].place.ordinal == MAX_SLOTS + 4
