@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from holdfast.hooks import first_use, keras_fit, loops, tf1_session
+from holdfast.hooks import first_use, keras2_fit, keras_fit, loops, tf1_session
 from holdfast.hooks.colab import prepare
 from holdfast.hooks.magics import register_magic
 from holdfast.hooks.notebook import Cells, script_name
@@ -225,6 +225,7 @@ def start(arguments: dict[str, Any], folder: Path, *, default_run: str = "") -> 
         tracker.at_cell_end(tracker.saving.flush)
         undo.append(unpatch_all)
         undo.append(after_import("keras", lambda: install_keras(tracker)))
+        undo.append(after_import("tf_keras", lambda: guarded(keras2_fit.install)(tracker)))
         undo.append(after_import("tensorflow", lambda: guarded(tf1_session.install)(tracker)))
         undo.append(loops.install(tracker))
         watch = SettingsWatch(folder / FILE_NAME, read_settings, session)
