@@ -1,0 +1,40 @@
+"""A program that is never interrupted does with the runtime on exactly what it does without it."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from manners.both import Outcome, differences, outcome
+from manners.known import KNOWN
+from manners.programs import MEMORY, NAMES
+
+PROGRAMS = [name for name, file in NAMES.items() if file not in MEMORY]
+
+
+@pytest.fixture(scope="module")
+def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """Those programs that are asked for, seen once."""
+    items = (one for one in request.session.items if one.path == request.path and hasattr(one, "callspec"))
+    names = [one.callspec.params["name"] for one in items]
+    return outcome(tmp_path_factory.mktemp("manners"), names)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_program_does_exactly_what_it_does_without_the_runtime(seen: Outcome, name: str) -> None:
+    found = differences(seen, name)
+    pattern, reason = KNOWN.get(name, ("", ""))
+    known = {key for key in found if pattern and re.fullmatch(pattern, key)}
+    new = {key: value for key, value in found.items() if key not in known}
+    assert not new, json.dumps(new, indent=1)[:6000]
+    if known:
+        pytest.xfail(reason)
+    assert name not in KNOWN, f"mended, so to be taken out of known.py: {reason}"
+
+
+def test_the_runtime_was_at_work_meanwhile(seen: Outcome) -> None:
+    taken = [name for name, one in seen["followed"].items() if one["said"][0] != "snapshot "]
+    assert len(taken) >= len(seen["followed"]) / 2
+    assert all(one["said"] == [] for one in seen["alone"].values())
