@@ -22,10 +22,6 @@ RootKind = Literal["model", "optimizer", "metric"]
 
 ROOTS: Final[tuple[RootKind, ...]] = ("model", "optimizer", "metric")
 
-GENERATOR_STATE: Final = "StateVar"
-"""The class of a `tf.random.Generator`'s variable, which no Python code is seen to move."""
-
-
 _BATCH_SIZE: Final = re.compile(r'("batch_(?:input_)?shape": \[)\d+')
 """What a model's structure has of the first batch that built it."""
 
