@@ -21,6 +21,10 @@ KEPT_SLOTS: Final = 128
 LONG_CALL_SECONDS: Final = 1.0
 """A call that took longer has its milestone written at its end: that costs little beside it."""
 
+LONG_CALLS: Final = 50
+"""With more calls than these in the journal, which goes into each checkpoint, a call must take longer in
+proportion: the bytes of a thousand trainings one after another would grow with their square."""
+
 
 @dataclass(slots=True)
 class Piece:
@@ -111,7 +115,8 @@ class Saving:
             self._milestone(piece, seconds)
 
     def _milestone(self, piece: Piece, seconds: float) -> None:
-        if seconds >= LONG_CALL_SECONDS or self.due() or self._burst.take(time.monotonic()):
+        long = LONG_CALL_SECONDS * max(1.0, self.session.journal.remembered / LONG_CALLS)
+        if seconds >= long or self.due() or self._burst.take(time.monotonic()):
             self.save("milestone", piece)
             return
         for one in (piece, *self._along(piece)):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Any, Final, Literal, NamedTuple
 
 from holdfast.runtime.errors import FormatInvalid
@@ -210,6 +211,11 @@ class Journal:
                 return slot.calls[-1].definition
         return definition
 
+    @property
+    def remembered(self) -> int:
+        """How many training calls it holds, of all slots."""
+        return sum(len(slot.calls) for slot in self.slots)
+
     def stems(self) -> frozenset[Stem]:
         """Every checkpoint that the journal names."""
         found = {slot.newest for slot in self.slots} | {
@@ -221,7 +227,12 @@ class Journal:
         """As JSON."""
         shared = _Shared()
         slots = [_slot_to_dict(slot, shared) for slot in self.slots]
-        return {"slots": slots, "structures": shared.structures, "definitions": shared.definitions}
+        return {
+            "slots": slots,
+            "structures": shared.structures,
+            "definitions": shared.definitions,
+            "bases": shared.bases,
+        }
 
 
 class _Shared:
@@ -230,7 +241,9 @@ class _Shared:
     def __init__(self) -> None:
         self.structures: list[list[str]] = []
         self.definitions: list[Definition] = []
+        self.bases: list[int | None] = []
         self._places: dict[int, int] = {}
+        self._whole = 0
 
     def structure(self, lines: tuple[str, ...]) -> int:
         """The number of a structure."""
@@ -240,11 +253,18 @@ class _Shared:
         return self._places[id(lines)]
 
     def definition(self, definition: Definition) -> int:
-        """The number of a definition."""
-        if id(definition) not in self._places:
-            self._places[id(definition)] = len(self.definitions)
+        """The number of a definition; of one like the last whole one, only the difference is written."""
+        number = self._places.setdefault(id(definition), len(self.definitions))
+        if number == len(self.definitions):
+            whole = self.definitions[self._whole] if self.definitions else None
+            if whole is not None and whole.keys() == definition.keys():
+                self.bases.append(self._whole)
+                definition = {key: value for key, value in definition.items() if value != whole[key]}
+            else:
+                self._whole = len(self.definitions)
+                self.bases.append(None)
             self.definitions.append(definition)
-        return self._places[id(definition)]
+        return number
 
 
 def _slot_to_dict(slot: Slot, shared: _Shared) -> dict[str, Any]:
@@ -281,10 +301,18 @@ def journal_from_dict(value: dict[str, Any]) -> Journal:
     """
     try:
         structures = [tuple(str(line) for line in lines) for lines in value.get("structures", ())]
-        definitions = [dict(definition) for definition in value.get("definitions", ())]
+        definitions = _whole_definitions(value.get("definitions", ()), value.get("bases", ()))
         return Journal([_slot_from_dict(entry, structures, definitions) for entry in value["slots"]])
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise FormatInvalid(f"Not a journal: {error!r}") from None
+
+
+def _whole_definitions(entries: Iterable[Definition], bases: Iterable[int | None]) -> list[Definition]:
+    """The definitions in full: each has what its base has, but for what it says itself."""
+    whole: list[Definition] = []
+    for entry, base in zip_longest(entries, bases):
+        whole.append({**(whole[int(base)] if base is not None else {}), **entry})
+    return whole
 
 
 def _slot_from_dict(

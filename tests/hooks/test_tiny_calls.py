@@ -139,6 +139,20 @@ def test_a_long_call_has_its_milestone_at_once(
     assert calls(model(), batch, 3)[0] == []
 
 
+def test_the_more_calls_there_are_the_longer_is_a_long_one(
+    start: Start, batch: Any, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each milestone's manifest holds the whole journal."""
+    monkeypatch.setattr("holdfast.hooks.saving.LONG_CALL_SECONDS", 0.001)
+    monkeypatch.setattr("holdfast.hooks.saving.LONG_CALLS", 1e-6)
+    handle = begun(start, milestones=0)
+    calls(model(), batch, 3)
+    handle._session.flush()
+    assert handle._session.spool.stems() == []
+    handle.stop()
+    assert len(handle._session.spool.stems()) == 1
+
+
 def test_nothing_kept_keeps_a_model_alive(start: Start, batch: Any, model: Model) -> None:
     import gc
     import weakref

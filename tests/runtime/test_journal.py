@@ -312,6 +312,19 @@ def test_however_many_slots_and_calls_the_journal_stays_bounded() -> None:
     assert (len(written["structures"]), len(written["definitions"])) == (1, 1)
 
 
+def test_of_definitions_that_are_alike_the_difference_is_written() -> None:
+    journal = Journal()
+    for number in range(100):
+        slot = journal.add("fp", ("Dense",), Place("cell", number))
+        slot.record(0, TrainingCall({**SAME, "data": f"hash {number}"}, 1, 1, "done"))
+    other = {"loop": "items"}
+    journal.slots[50].calls[0] = replace(journal.slots[50].calls[0], definition=other)
+    written = journal.to_dict()
+    assert written["definitions"][49] == {"data": "hash 49"}
+    assert journal_from_dict(json.loads(json.dumps(written))) == journal
+    assert journal.remembered == 100
+
+
 def test_loops_that_moved_nothing_are_the_first_to_be_forgotten() -> None:
     journal = Journal()
     trained = journal.add("fp", ("Dense", "(3, 4)"), Place("cell", 0))
