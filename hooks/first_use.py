@@ -60,7 +60,7 @@ class FirstUse:
 
     def __init__(self, tracker: Tracker) -> None:
         self.tracker = tracker
-        self._seen: WeakIdentityMap[bool] = WeakIdentityMap()
+        self._seen: WeakIdentityMap[int] = WeakIdentityMap()
         self._loaded: WeakIdentityMap[bool] = WeakIdentityMap()
         self._inside = _Inside()
 
@@ -79,7 +79,7 @@ class FirstUse:
             self.begin(model, bound.arguments.get("x"))
 
         def wrapper(model: Any, /, *args: Any, **kwargs: Any) -> Any:
-            if self._inside.depth or self._seen.get(model):
+            if self._inside.depth or self._seen.get(model) == self.tracker.cells.execution:
                 return original(model, *args, **kwargs)
             before(model, args, kwargs)
             self._inside.depth += 1
@@ -102,7 +102,7 @@ class FirstUse:
                 self.begin(model, data)
 
         def wrapper(model: Any, /, *args: Any, **kwargs: Any) -> Any:
-            if not self._inside.depth and not self._seen.get(model):
+            if not self._inside.depth and self._seen.get(model) != self.tracker.cells.execution:
                 before(model, args, kwargs)
             self._inside.depth += 1
             try:
@@ -139,6 +139,7 @@ class FirstUse:
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             model = original(*args, **kwargs)
             guarded(self._note_loaded)(model)
+            guarded(self.tracker.loaded)(model)
             return model
 
         return wrapper
@@ -149,10 +150,16 @@ class FirstUse:
     # --- what a first use does --------------------------------------------------------------
 
     def begin(self, model: Any, data: Any) -> None:
-        """A model is about to be used; only the first time, and not by a training that looks after it."""
+        """A model is about to be used, for the first time in an execution of a cell, and not by a training that
+        looks after it; what is its past is asked but once.
+        """
         if not self.tracker.session.active or self.tracker.current is not None:
             return
-        self._seen[model] = True
+        known = self._seen.get(model) is not None
+        self._seen[model] = self.tracker.cells.execution
+        self.tracker.reached(model)
+        if known:
+            return
         bound = self.tracker.bound(model)
         if bound.slot or bound.next_call:
             return
@@ -169,7 +176,7 @@ class FirstUse:
             report.say_once("not built", self.engine.not_built(error))
             return
         lines = self.engine.structure(model)
-        slot = self.tracker.journal.match(definition.fingerprint(lines), bound.place, taken)
+        slot = self.tracker.match(model, definition.fingerprint(lines))
         if slot is None or slot.newest is None or bound.place.cell in slot.early:
             return
         if self.tracker.wishes.begins_anew(model):

@@ -91,8 +91,10 @@ class FitHooks:
             try:
                 with call.shield.installed():
                     history = original(*args, **kwargs)
-            except BaseException:
+            except BaseException as error:
                 guarded(call.raised)()
+                if not isinstance(error, Exception):
+                    guarded(self.tracker.interrupted)(call.model)
                 raise
             finally:
                 self.tracker.pop(call)

@@ -111,6 +111,7 @@ class LoopCall:
         elif self._progress and self.session.active:
             if shield.pending:
                 self._save("interrupted", level)
+                self.tracker.interrupted(self._group)
             elif self.tracker.take_request():
                 self._save("requested", level)
             elif self.tracker.saving.due(epoch_ended=level.nested):

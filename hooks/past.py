@@ -154,7 +154,7 @@ class Past:
             report.say_once("not built", self.engine.not_built(error))
             return None
         lines = self.engine.structure(self.model)
-        slot = journal.match(definition.fingerprint(lines), bound.place, self.tracker.bound_slots())
+        slot = self.tracker.match(self.model, definition.fingerprint(lines))
         if slot is not None and self.tracker.wishes.begins_anew(self.model):
             bound.place = slot.place  # so that `continue` finds the one from the other
             journal.retire(slot)

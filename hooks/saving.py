@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
@@ -94,6 +95,12 @@ class Saving:
         """
         with self._lock:  # trainings may run in several threads
             return self._save(kind, piece)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """While no other thread makes a snapshot; a companion that locks its own objects enters this before."""
+        with self._lock:
+            yield
 
     def _save(self, kind: Kind, piece: Piece) -> bool:
         along = self._along(piece)

@@ -89,7 +89,7 @@ class Sessions:
     @contextmanager
     def ours(self) -> Iterator[None]:
         """While runs are our own."""
-        with self._lock:
+        with self.tracker.saving.alone(), self._lock:  # in this order: a snapshot of others asks for ours
             before, self.own.running = self.own.running, True
             try:
                 yield

@@ -30,6 +30,7 @@ class Bound:
         optimizer: The optimizer of its last call, to tell a recompile.
         definition: That optimizer's definition at the time.
         early: Cells in which it was used before its first training call.
+        used: The execution of a cell in which it was last used.
         initial: Its values from before it was restored at such a use.
         caught_up: Whether it has the state of the newest checkpoint, since calls are skipped.
     """
@@ -40,6 +41,7 @@ class Bound:
     optimizer: weakref.ref[Any] | None = None
     definition: Any = None
     early: list[str] = field(default_factory=list)
+    used: int = 0
     initial: list[tuple[Any, Any]] = field(default_factory=list)
     caught_up: bool = False
 
@@ -79,6 +81,8 @@ class Tracker:
         self._running = _Running()
         self._wanted = False
         self._taken: dict[str, int] = {}
+        self._interrupted: dict[str, int] = {}
+        self._loaded: WeakIdentityMap[bool] = WeakIdentityMap()
 
     @property
     def journal(self) -> Journal:
@@ -91,9 +95,18 @@ class Tracker:
         """The model's part; made at its first use."""
         known = self._bound.get(model)
         if known is None:
-            known = Bound(self.cells.next_place())
+            known = Bound(self.cells.next_place(), used=self.cells.execution)
             self._bound[model] = known
         return known
+
+    def reached(self, model: Any) -> None:
+        """The code comes to a use of the model: its place there is its own where its cell is run again."""
+        known = self._bound.get(model)
+        if known is None:
+            return
+        known.used = self.cells.execution
+        if known.place.cell == self.cells.cell:
+            self.cells.ordinal = max(self.cells.ordinal, known.place.ordinal + 1)
 
     def bind(self, model: Any, slot: Slot) -> None:
         """Gives the model a slot, and takes it from whichever model held it before."""
@@ -105,15 +118,36 @@ class Tracker:
         self._taken[slot.name] = self.cells.execution
 
     def bound_slots(self) -> set[str]:
-        """Names of the slots that no other model may have: live models hold them, or one that is gone has
-        finished its training in this very execution of the cell, as the models of a loop do.
+        """Names of the slots that no other model may have but at its own place: live models hold them, or one
+        that is gone was trained in this very execution of the cell, as the models of a loop are, and the user
+        did not interrupt it.
         """
-        finished = {
+        now = self.cells.execution
+        trained = {
             slot.name
             for slot in self.journal.slots
-            if self.taken_now(slot) and slot.calls and slot.calls[-1].status == "done"
+            if self.taken_now(slot)
+            and slot.calls
+            and (slot.calls[-1].status == "done" or self._interrupted.get(slot.name) != now)
         }
-        return finished | {bound.slot for bound in self._bound.values() if bound.slot}
+        return trained | {bound.slot for bound in self._bound.values() if bound.slot}
+
+    def match(self, model: Any, fingerprint: str) -> Slot | None:
+        """Finds the slot of a model at its first use: see `Journal.match`."""
+        place, now = self.bound(model).place, self.cells.execution
+        held = {one.slot for one in self._bound.values() if one.slot and one.used == now}
+        slot = self.journal.match(fingerprint, place, self.bound_slots(), held)
+        # One from a file is a model of its own, but where the same code has loaded it before.
+        return None if slot is not None and self._loaded.get(model) and slot.place.cell != place.cell else slot
+
+    def loaded(self, model: Any) -> None:
+        """The model was made from a file."""
+        self._loaded[model] = True
+
+    def interrupted(self, model: Any) -> None:
+        """The user has interrupted its training: run again, even in this execution, it is to go on."""
+        if (slot := self.slot_of(model)) is not None:
+            self._interrupted[slot.name] = self.cells.execution
 
     def taken_now(self, slot: Slot) -> bool:
         """Whether something took the slot in this very execution of the cell."""
@@ -147,6 +181,7 @@ class Tracker:
 
     def push(self, call: FitCall) -> None:
         """A training call begins."""
+        self.reached(call.model)
         self._running.calls.append(call)
 
     def pop(self, call: FitCall) -> None:

@@ -139,7 +139,9 @@ class Journal:
         """The slot of that name."""
         return next((slot for slot in self.slots if slot.name == name), None)
 
-    def match(self, fingerprint: str, place: Place, bound: Collection[str]) -> Slot | None:
+    def match(
+        self, fingerprint: str, place: Place, bound: Collection[str], held: Collection[str] = ()
+    ) -> Slot | None:
         """Finds the slot of a model at its first use.
 
         Same place first, then same cell, then the oldest one unmatched.
@@ -148,8 +150,13 @@ class Journal:
             fingerprint: The model's.
             place: Where it is used.
             bound: Names of slots that a live model of this session holds already.
+            held: Names of slots that the program itself still uses: not even the same place gives one.
         """
-        alike = [slot for slot in self.slots if slot.fingerprint == fingerprint and not slot.retired]
+        alike = [
+            slot
+            for slot in self.slots
+            if slot.fingerprint == fingerprint and not slot.retired and slot.name not in held
+        ]
         for slot in alike:
             if slot.place == place:
                 return slot
