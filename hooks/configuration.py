@@ -164,15 +164,15 @@ def _may_use(name: str, names: dict[str, Any], thing: Any) -> bool:
 
 def _may_read(name: str, thing: Any) -> bool:
     """Whether an attribute of that name, be it the object's or a module's, is no code of the user's."""
+    if name in vars(thing):
+        return _is_readable(vars(thing)[name])
     if name in METHODS or name in _METHODS_OF_DICT:
-        return name not in vars(thing)
+        return True
     if name.startswith("serialize") or name in _MODULES:
         return not hasattr(type(thing), name)
     owner = next((kind for kind in type(thing).__mro__ if name in vars(kind)), None)
-    if owner is not None:
-        value = vars(owner)[name]
-        return _is_plain(value) or (_is_of(owner, LIBRARIES) and isinstance(value, property))
-    return name in vars(thing) and _is_readable(vars(thing)[name])
+    value = vars(owner)[name] if owner is not None else thing
+    return _is_plain(value) or (_is_of(owner, LIBRARIES) and isinstance(value, property))
 
 
 def _is_plain(value: Any) -> bool:
@@ -185,7 +185,9 @@ def _is_readable(value: Any) -> bool:
         return all(map(_is_readable, value))
     if isinstance(value, dict):
         return all(map(_is_readable, value.values()))
-    return _is_plain(value) or _is_of(value if callable(value) else type(value), LIBRARIES)
+    if callable(value):  # which may be called
+        return _is_of(value, KERAS)
+    return _is_plain(value) or _is_of(type(value), LIBRARIES)
 
 
 def _is_of(thing: Any, packages: frozenset[str]) -> bool:

@@ -89,6 +89,19 @@ class Calling(Plain):
         return {**super().get_config(), "noted": note(1)}
 
 
+class Handed(Plain):
+    """One that calls what it was given."""
+
+    def __init__(self, units: int, **kwargs: Any) -> None:
+        super().__init__(units, **kwargs)
+        self.saving: Any = note
+        self.draw: Any = np.random.rand
+
+    def get_config(self) -> Any:
+        """The configuration."""
+        return {**super().get_config(), "noted": self.saving(1), "drawn": self.draw()}
+
+
 class Reading(Plain):
     """One with a property of its own, which may do anything."""
 
@@ -146,7 +159,7 @@ def test_code_that_only_reads_is_called(thing: Any) -> None:
     assert configuration.of(thing) == thing.get_config()
 
 
-@pytest.mark.parametrize("kind", [Loud, Drawing, Counting, Calling, Reading])
+@pytest.mark.parametrize("kind", [Loud, Drawing, Counting, Calling, Handed, Reading])
 def test_code_that_does_more_is_not_and_the_arguments_tell(kind: Any) -> None:
     state = random_state.capture_host()
     one, same, other = kind(3), kind(3), kind(4)
