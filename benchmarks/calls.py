@@ -81,7 +81,7 @@ def main(
         workers = {role: Worker(role, Path(folder)) for role in ROLES}
         try:
             found = {kind: measured(workers, kind, rounds, calls) for kind in KINDS if only in ("", kind)}
-            wrappers = workers["followed"].ask("wrappers", 20_000)
+            wrappers = workers["followed"].ask("wrappers", 5_000)
         finally:
             for worker in workers.values():
                 worker.end()

@@ -53,10 +53,11 @@ def wrappers(handle: Any, number: int) -> dict[str, float]:
         "call of a layer that is no model": lookalike(method, hooks.call(method), only=int),
         "call of the look-alike alone": lookalike(method, method),
     }
-    bare = min(timeit.repeat(lambda: method(thing, 1, verbose=0), number=number))
+    least = functools.partial(timeit.repeat, timer=time.thread_time, number=number, repeat=20)
+    bare = min(least(lambda: method(thing, 1, verbose=0)))
     found = {}
     for name, wrapped in made.items():
-        took = min(timeit.repeat(functools.partial(wrapped, thing, 1, verbose=0), number=number))
+        took = min(least(functools.partial(wrapped, thing, 1, verbose=0)))
         found[name] = (took - bare) / number
     return found
 
