@@ -8,7 +8,7 @@ WORKERS ?= 2
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help setup demo test check format bench bench-quick bench-stores clean
+.PHONY: help setup demo test check format bench bench-quick bench-calls bench-stores clean
 
 help:
 	@echo "make demo        kill a training twice, and see it end with the same bits"
@@ -16,6 +16,7 @@ help:
 	@echo "make check       lint, format, types, layers"
 	@echo "make bench       what a checkpoint costs, beside Keras' and TensorFlow's own"
 	@echo "make bench-quick the same on small models, in about a minute"
+	@echo "make bench-calls what the runtime costs tiny calls"
 	@echo "make bench-stores how fast stores are, beside plain copies and GCS's own client"
 
 setup: $(READY)
@@ -59,6 +60,9 @@ bench: $(READY)
 
 bench-stores: $(READY)
 	$(BIN)/python benchmarks/stores.py
+
+bench-calls: $(READY)
+	$(BIN)/python benchmarks/calls.py
 
 bench-quick: $(READY)
 	$(BIN)/python benchmarks/bench.py --quick

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 
 import pytest
 
 from manners.both import Outcome, differences, outcome
-from manners.known import KNOWN
 from manners.programs import MEMORY, NAMES
 
 PROGRAMS = [name for name, file in NAMES.items() if file not in MEMORY]
@@ -25,13 +23,7 @@ def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_the_program_does_exactly_what_it_does_without_the_runtime(seen: Outcome, name: str) -> None:
     found = differences(seen, name)
-    pattern, reason = KNOWN.get(name, ("", ""))
-    known = {key for key in found if pattern and re.fullmatch(pattern, key)}
-    new = {key: value for key, value in found.items() if key not in known}
-    assert not new, json.dumps(new, indent=1)[:6000]
-    if known:
-        pytest.xfail(reason)
-    assert name not in KNOWN, f"mended, so to be taken out of known.py: {reason}"
+    assert not found, json.dumps(found, indent=1)[:6000]
 
 
 def test_the_runtime_was_at_work_meanwhile(seen: Outcome) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -121,10 +122,16 @@ def test_a_killed_kernel_leaves_a_daemon_that_drains_the_spool_and_ends(here: Ma
 def test_a_kernel_killed_with_its_whole_process_group_leaves_the_daemon_alive(here: Machine) -> None:
     kernel = here.open()
     eventually(lambda: DaemonStatus.load(kernel.spool).session, "the daemon at work")
-    daemon = psutil.Process(DaemonStatus.load(kernel.spool).pid)
-    command = ["ps", "-o", "pgid=,sid=", "-p", str(daemon.pid)]
-    group, session = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    assert int(group) == int(session) == daemon.pid
+    daemon = DaemonStatus.load(kernel.spool).pid
+    theirs = kernel.pid
+    assert os.getpgid(daemon) != os.getpgid(theirs)
+    assert os.getsid(daemon) != os.getsid(theirs)
+
+
+def test_the_daemon_is_no_child_of_its_kernel(here: Machine) -> None:
+    kernel = here.open()
+    eventually(lambda: DaemonStatus.load(kernel.spool).session, "the daemon at work")
+    assert psutil.Process(kernel.pid).children(recursive=True) == []
 
 
 def test_a_closed_session_leaves_a_daemon_that_drains_the_spool_and_ends(here: Machine) -> None:
