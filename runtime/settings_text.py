@@ -47,7 +47,7 @@ Python's True and False, are the words `on` and `off`. An empty store, run or sp
 A session takes a change as the file is saved, in place or by an editor's rename, and says what changed.
 Where the file goes away, what it gave goes with it. Store, run and spool stay what they were when the
 session started. While something is wrong nothing changes: every error is said, and the last good
-settings stay in force.
+settings stay in force. What another machine changes in a mounted folder is not noticed.
 
 ## Errors
 Each names file, line, key and what is allowed, all of them at once; for an unknown key also the nearest

@@ -275,6 +275,7 @@ def test_any_text_gives_settings_that_are_allowed_or_an_error_with_its_place(fil
 
 
 @given(number=st.integers(0, 1 << 60))
+@example(number=(1 << 53) + 1)
 def test_a_size_written_and_read_is_the_same(number: int) -> None:
     kind = TABLE["max_bytes"].kind
     assert kind.check(kind.show(number)) == number
