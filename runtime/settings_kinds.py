@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 Value = str | int | float
 
@@ -20,8 +20,6 @@ _UNITS: Final[dict[str, int]] = {
 }
 """Units of bytes, the largest first."""
 _SCALES: Final[dict[str, int]] = {"": 1, "b": 1, **{unit.lower(): scale for unit, scale in _UNITS.items()}}
-
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +37,9 @@ class Kind(ABC):
     """A kind of value.
 
     Attributes:
-        name: For a table.
         unit: What a number counts; empty for texts.
     """
 
-    name: ClassVar[str]
     unit: str
 
     @property
@@ -71,7 +67,7 @@ class Kind(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Text(Kind):
-    """A text in one line.
+    """A text.
 
     Attributes:
         narrower: Raises `SettingsInvalid` at a text that is not allowed.
@@ -79,14 +75,13 @@ class Text(Kind):
 
     narrower: Callable[[str], object] | None = None
     unit: str = ""
-    name: ClassVar[str] = "text"
 
     @property
     def allowed(self) -> str:
         return "a text, in quotes where it looks like a number, a date, yes or no"
 
     def check(self, value: Any) -> str:
-        if not isinstance(value, str) or _CONTROL.search(value):
+        if not isinstance(value, str):
             raise ValueError
         if self.narrower is not None and value:
             self.narrower(value)
@@ -102,7 +97,6 @@ class Words(Kind):
 
     words: tuple[str, ...]
     unit: str = ""
-    name: ClassVar[str] = "word"
 
     @property
     def allowed(self) -> str:
@@ -123,7 +117,6 @@ class Number(Kind):
     low: float
     high: float
     unit: str
-    name: ClassVar[str] = "number"
 
     @property
     def allowed(self) -> str:
@@ -152,8 +145,6 @@ class Number(Kind):
 class Whole(Number):
     """A whole number within bounds."""
 
-    name: ClassVar[str] = "whole number"
-
     @property
     def allowed(self) -> str:
         return f"a whole number from {self.low} to {self.high} ({self.unit})"
@@ -173,7 +164,6 @@ class Size(Whole):
     """A number of bytes, also as a text such as ``10 GB`` or ``512 MiB``."""
 
     unit: str = "bytes"
-    name: ClassVar[str] = "size"
 
     @property
     def allowed(self) -> str:

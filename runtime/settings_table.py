@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, TypeVar
 
+from holdfast.runtime.errors import SettingsInvalid
 from holdfast.runtime.names import check_run_name
 from holdfast.runtime.settings_check import Given, Setting, check_all
 from holdfast.runtime.settings_kinds import Kind, Number, Size, Text, Whole, Words
@@ -19,6 +20,12 @@ def _setting(default: V, kind: Kind, meaning: str, *, example: str, empty: str =
         default=default, metadata={"kind": kind, "meaning": meaning, "example": example, "empty": empty}
     )
     return made
+
+
+def _check_folder(path: str) -> None:
+    # A store's URL and a run's name have checks of their own.
+    if not path.isprintable():
+        raise SettingsInvalid(f"{path[:80]!r} cannot name a folder", hint="Use characters that can be printed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +50,7 @@ class Settings:
     )
     spool: str = _setting(
         "",
-        Text(),
+        Text(narrower=_check_folder),
         "Local folder for snapshots on their way to the store. It wants a fast disk with room for a few "
         "times the size of the model and its optimizer.",
         example="/content/spool",

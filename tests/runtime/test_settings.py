@@ -46,7 +46,7 @@ def file(tmp_path: Path) -> Path:
         ("store: 3", "store", "a text"),
         ("run:", "run", "a text"),
         ("run: a/b", "run", "letters, digits, spaces"),
-        ('spool: "a\\nb"', "spool", "a text"),
+        ('spool: "a\\0b"', "spool", "can be printed"),
         ("store: {a: b}", "store", "a text"),
         ("max_bytes: [1, 2]", "max_bytes", "a text such as '10 GB'"),
         ("keep_daily: 2001-13-45", "keep_daily", "a whole number from 0 to 10000"),
