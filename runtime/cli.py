@@ -10,7 +10,9 @@ from typing import Annotated
 import typer
 
 from holdfast.runtime import report
+from holdfast.runtime.cli_config import config
 from holdfast.runtime.cli_export import export
+from holdfast.runtime.cli_init import init
 from holdfast.runtime.cli_prune import prune
 from holdfast.runtime.cli_runs import runs
 from holdfast.runtime.cli_show import show
@@ -37,10 +39,18 @@ def run(
     script: Annotated[Path, typer.Argument(help="The Python script, unchanged.", exists=True, dir_okay=False)],
     arguments: Annotated[list[str] | None, typer.Argument(help="The script's own arguments.")] = None,
     store: Annotated[
-        str | None, typer.Option(help="Where checkpoints are kept for good; by default ./holdfast")
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Where checkpoints are kept for good; by default the setting, else ./holdfast, "
+            "in Colab drive:holdfast.",
+        ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option("--run", help="Name of the run; by default the script's name")
+        str | None,
+        typer.Option(
+            "--run", metavar="NAME", help="Name of the run; by default the setting, else the script's name."
+        ),
     ] = None,
 ) -> None:
     """Runs a script under the runtime: killed at any moment and run again, it goes on where it was."""
@@ -61,7 +71,7 @@ def daemon(
     raise typer.Exit(serve(spool))
 
 
-for command in (runs, show, verify, prune, export):
+for command in (init, config, runs, show, verify, prune, export):
     app.command()(command)
 
 

@@ -20,8 +20,8 @@ from holdfast.runtime.errors import HoldfastError
 from holdfast.runtime.exit_codes import CommandFailed, ExitCode
 from holdfast.runtime.holder import Here, Holder
 from holdfast.runtime.inventory import is_run
-from holdfast.runtime.names import Stem, parse_stem
-from holdfast.runtime.session import check_run_name, open_patiently
+from holdfast.runtime.names import Stem, check_run_name, parse_stem
+from holdfast.runtime.session import open_patiently
 from holdfast.runtime.settings import Settings, load
 from holdfast.runtime.stores import Store, normalise
 from holdfast.runtime.stores.credentials import default_store

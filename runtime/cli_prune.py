@@ -63,7 +63,7 @@ def prune(
         "keep_last": keep_last,
         "keep_hourly": keep_hourly,
         "keep_daily": keep_daily,
-        "max_bytes": int(max_bytes) if max_bytes is not None and max_bytes.isdecimal() else max_bytes,
+        "max_bytes": max_bytes,
     }
     changes = {key: value for key, value in given.items() if value is not None}
     policy = policy_of(place.settings.with_changes(changes, where="command line"))

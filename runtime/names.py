@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from holdfast.runtime.errors import FormatInvalid
+from holdfast.runtime.errors import FormatInvalid, SettingsInvalid
 
 MANIFESTS: Final = "manifests"
 OBJECTS: Final = "objects"
@@ -17,6 +17,19 @@ GROUP: Final = 1000
 
 _STEM: Final = re.compile(r"(\d{8,12})-(\d{6,12})-([0-9a-f]{8})", re.ASCII)
 _OBJECT: Final = re.compile(r"(.{24,34}?)(?:-part\d{1,3})?(?:-try\d{1,3})?\.safetensors", re.ASCII)
+_RUN_NAME: Final = re.compile(r"[\w][\w .()+=@-]{0,99}")
+
+
+def check_run_name(name: str) -> str:
+    """Makes sure that a run's name can be a folder's name in every store.
+
+    Raises:
+        SettingsInvalid: It cannot.
+    """
+    if _RUN_NAME.fullmatch(name) and name == name.strip():
+        return name
+    hint = "Use up to 100 letters, digits, spaces and . _ - ( ) + = @, beginning with a letter or digit"
+    raise SettingsInvalid(f"{name[:120]!r} cannot name a run", hint=hint)
 
 
 class Stem(NamedTuple):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import secrets
 import threading
 import time
@@ -25,14 +24,13 @@ from holdfast.runtime.errors import (
     ClaimLost,
     DaemonUnavailable,
     ObjectNotFound,
-    SettingsInvalid,
     SpoolFull,
     StoreUnavailable,
 )
 from holdfast.runtime.journal import Journal
 from holdfast.runtime.machine import ProcessId, machine_id
 from holdfast.runtime.manifest import Manifest
-from holdfast.runtime.names import Stem, parse_stem
+from holdfast.runtime.names import Stem, check_run_name, parse_stem
 from holdfast.runtime.restore import Checkpoint, newest, open_checkpoint
 from holdfast.runtime.retention import Policy
 from holdfast.runtime.service import Service
@@ -50,20 +48,7 @@ MONITOR_SECONDS: Final = 1.0
 STORE_SECONDS: Final = 60.0
 """How long an operation of the store is tried again while the user waits for it."""
 
-_RUN_NAME: Final = re.compile(r"[\w][\w .()+=@-]{0,99}")
 log = logging.getLogger("holdfast.session")
-
-
-def check_run_name(name: str) -> str:
-    """Makes sure that a run's name can be a folder's name in every store.
-
-    Raises:
-        SettingsInvalid: It cannot.
-    """
-    if _RUN_NAME.fullmatch(name) and name == name.strip():
-        return name
-    hint = "Use up to 100 letters, digits, spaces and . _ - ( ) + = @, beginning with a letter or digit"
-    raise SettingsInvalid(f"{name[:120]!r} cannot name a run", hint=hint)
 
 
 def _say_failure(error: StoreUnavailable) -> None:

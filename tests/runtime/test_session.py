@@ -14,8 +14,7 @@ from helpers.processes import Kernel, Machine, daemon_process, eventually, machi
 from helpers.snapshots import contents, stored
 from holdfast.runtime.errors import SettingsInvalid
 from holdfast.runtime.machine import machine_id
-from holdfast.runtime.names import parse_stem
-from holdfast.runtime.session import check_run_name
+from holdfast.runtime.names import check_run_name, parse_stem
 
 
 @pytest.fixture
