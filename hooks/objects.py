@@ -165,16 +165,17 @@ def adopt(objects: Objects) -> None:
         kinds.append((BaseResourceVariable, "variable"))
     if "keras" in sys.modules:
         kinds += _keras_kinds()
-    owners = tuple(owner for owner, _ in kinds)
-    if not owners:
+    if not kinds:
         return
+    kind_of: dict[type[Any], Kind | None] = {}  # half a million objects, and a few thousand classes
     for generation in (2, 1, 0):
         for thing in gc.get_objects(generation):
-            if not issubclass(type(thing), owners):
-                continue
-            kind = next(kind for owner, kind in kinds if issubclass(type(thing), owner))
-            if kind != "variable" or not thing._in_graph_mode:
-                objects.made(kind, thing, Origin("", type(thing).__name__, -1 - objects.count))
+            its_class = type(thing)
+            if its_class not in kind_of:
+                kind_of[its_class] = next((kind for owner, kind in kinds if issubclass(its_class, owner)), None)
+            kind = kind_of[its_class]
+            if kind is not None and (kind != "variable" or not thing._in_graph_mode):
+                objects.made(kind, thing, Origin("", its_class.__name__, -1 - objects.count))
 
 
 def _keras_kinds() -> tuple[tuple[Any, Kind], ...]:

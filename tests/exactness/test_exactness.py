@@ -2,66 +2,42 @@
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 import pytest
 
-HERE = Path(__file__).parent
-NAMES = re.findall(r"@case\ndef (\w+)", (HERE / "cases.py").read_text(encoding="utf-8"))
-KILLS = ("7:12", "3:9", "8:14")
-"""Steps of the kill and of the interrupt: in mid-epoch, and after an epoch's last batch."""
+from helpers.matrix import Outcomes, asked, cases_in, outcomes, resumes_due, resumes_said
 
-EVERYWHERE = ("dataset", "py_dataset", "python_generator", "callback", "validation")
-"""Cases that are killed at all of these steps; the others take them by turns."""
+HERE: Final = Path(__file__).parent
+NAMES: Final = cases_in(HERE / "cases.py")
 
-WORDS = [
-    f"{name}:{kills}"
+MOMENTS: Final = ("s7-s9:s12", "s3-s5:s9", "s8-s10:s14")
+"""The last checkpoint and the kill, and the later interrupt, after so many steps: in mid-epoch, and after
+an epoch's last batch. Cases take them by turns."""
+
+CHAINS: Final = ("s3-s5:s8-s10:s12", "s7-s9:s8-s10:s14", "s3-s5:s8-s10:s9")
+"""The same where the place in the data or a callback's state is at stake: killed in mid-epoch, resumed and
+killed after an epoch's last batch, resumed and interrupted in mid-epoch or a step later."""
+
+CHAINED: Final = ("dataset", "py_dataset", "python_generator", "callback", "validation")
+
+WORDS: Final = [
+    f"{name}:{moments[place % len(moments)]}"
     for place, name in enumerate(NAMES)
-    for kills in (KILLS if name.startswith(EVERYWHERE) else [KILLS[place % len(KILLS)]])
+    for moments in [CHAINS if name.startswith(CHAINED) else MOMENTS]
 ]
 
 
-def begin(role: str, folder: Path, log: Path) -> subprocess.Popen[bytes]:
-    """Starts one process of the matrix."""
-    out = folder.parent / f"{role}.json"
-    with open(log, "wb") as file:
-        return subprocess.Popen(
-            [sys.executable, str(HERE / "worker.py"), role, str(folder), str(out), *WORDS],
-            stdout=file,
-            stderr=file,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        )
-
-
 @pytest.fixture(scope="module")
-def matrix(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+def matrix(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
     """What the uninterrupted and the interrupted trainings came to."""
-    base = tmp_path_factory.mktemp("matrix")
-    logs = {role: base / f"{role}.log" for role in ("reference", "killed", "resumed")}
-    reference = begin("reference", base / "alone", logs["reference"])
-    for role in ("killed", "resumed"):
-        process = begin(role, base / "followed", logs[role])
-        if process.wait() != 0:
-            reference.kill()
-            reference.wait()
-            raise AssertionError(logs[role].read_text(encoding="utf-8")[-4000:])
-    assert reference.wait() == 0, logs["reference"].read_text(encoding="utf-8")[-4000:]
-    said = logs["resumed"].read_text(encoding="utf-8")
-    assert "an error of Holdfast's own" not in said, said[-4000:]
-    return {
-        role: json.loads((base / f"{role}.json").read_text(encoding="utf-8"))
-        for role in ("reference", "resumed")
-    }
+    words, base = asked(request, "word"), tmp_path_factory.mktemp("matrix")
+    found = outcomes(HERE / "worker.py", base, words)
+    assert resumes_said(base) == resumes_due(words)
+    return found
 
 
 @pytest.mark.parametrize("word", WORDS)
-def test_interrupted_training_ends_with_the_bits_of_the_uninterrupted_one(
-    matrix: dict[str, dict[str, Any]], word: str
-) -> None:
-    assert matrix["resumed"][word] == matrix["reference"][word.split(":", maxsplit=1)[0]]
+def test_interrupted_training_ends_with_the_bits_of_the_uninterrupted_one(matrix: Outcomes, word: str) -> None:
+    assert matrix["resumed"][word] == matrix["reference"][word.partition(":")[0]]

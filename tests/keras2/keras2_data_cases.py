@@ -16,6 +16,7 @@ from keras2_case import (
     Program,
     arrays,
     case,
+    lean,
     network,
     of_arrays,
     of_dataset,
@@ -35,12 +36,12 @@ def arrays_in_order(folder: Path) -> Program:
 
 @case
 def arrays_shuffled_by_batches(folder: Path) -> Program:
-    return of_arrays(network(), shuffle="batch", validation_data=arrays())
+    return of_arrays(lean(), shuffle="batch", validation_data=arrays())
 
 
 @case
 def arrays_over_several_epochs(folder: Path) -> Program:
-    return of_arrays(network(), steps_per_epoch=5)
+    return of_arrays(lean(), steps_per_epoch=5)
 
 
 @case
@@ -73,17 +74,17 @@ def ragged_tensors(folder: Path) -> Program:
 
 @case
 def validation_split(folder: Path) -> Program:
-    return of_arrays(network(), validation_split=0.25)
+    return of_arrays(lean(), validation_split=0.25)
 
 
 @case
 def class_weight(folder: Path) -> Program:
-    return of_arrays(network(), class_weight={0: 1.0, 1: 2.0, 2: 0.5})
+    return of_arrays(lean(), class_weight={0: 1.0, 1: 2.0, 2: 0.5})
 
 
 @case
 def sample_weight(folder: Path) -> Program:
-    return of_arrays(network(), sample_weight=np.linspace(0.1, 2, SAMPLES))
+    return of_arrays(lean(), sample_weight=np.linspace(0.1, 2, SAMPLES))
 
 
 @case
@@ -145,12 +146,12 @@ class Reshuffling(tf_keras.utils.Sequence):
 
 @case
 def sequence(folder: Path) -> Program:
-    return Program(network(), {"x": Reshuffling(), "epochs": 3, "validation_data": arrays()})
+    return Program(lean(), {"x": Reshuffling(), "epochs": 3, "validation_data": arrays()})
 
 
 @case
 def sequence_in_order(folder: Path) -> Program:
-    return Program(network(), {"x": Reshuffling(), "epochs": 3, "shuffle": False})
+    return Program(lean(), {"x": Reshuffling(), "epochs": 3, "shuffle": False})
 
 
 class Same(Reshuffling):
@@ -162,7 +163,7 @@ class Same(Reshuffling):
 
 @case
 def sequence_read_by_threads(folder: Path) -> Program:
-    return Program(network(), {"x": Same(), "epochs": 3, "shuffle": False, "workers": 2})
+    return Program(lean(), {"x": Same(), "epochs": 3, "shuffle": False, "workers": 2})
 
 
 @case
@@ -175,4 +176,4 @@ def python_generator(folder: Path) -> Program:
             chosen = random.integers(0, SAMPLES, 8)
             yield x[chosen], y[chosen]
 
-    return Program(network(), {"x": batches(), "steps_per_epoch": STEPS, "epochs": 3})
+    return Program(lean(), {"x": batches(), "steps_per_epoch": STEPS, "epochs": 3})

@@ -15,6 +15,7 @@ from keras2_case import (
     Program,
     arrays,
     case,
+    lean,
     network,
     of_arrays,
 )
@@ -31,7 +32,7 @@ def callbacks_of_keras(folder: Path) -> Program:
         ),
         tf_keras.callbacks.CSVLogger(str(csv)),
     ]
-    program = of_arrays(network(), callbacks, epochs=4, validation_data=arrays())
+    program = of_arrays(lean(), callbacks, epochs=4, validation_data=arrays())
     program.files.append(csv)
     return program
 
@@ -75,7 +76,7 @@ def run_eagerly(folder: Path) -> Program:
 
 @case
 def initial_epoch(folder: Path) -> Program:
-    return of_arrays(network(), initial_epoch=2, epochs=5)
+    return of_arrays(lean(), initial_epoch=2, epochs=5)
 
 
 @case

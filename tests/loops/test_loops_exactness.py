@@ -2,82 +2,50 @@
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 import pytest
 
-HERE = Path(__file__).parent
-NAMES = re.findall(r"@case\ndef (\w+)", (HERE / "loop_cases.py").read_text(encoding="utf-8"))
-KILLS = ("7:4", "6:9", "3:1", "1:5")
-"""The step of the kill, and that of the interrupt in the process that resumed: in mid-epoch, after an epoch's
-last batch, after the first step. The cases take them by turns."""
+from helpers.matrix import Outcomes, Word, asked, cases_in, outcomes
 
-EVERYWHERE = ("validation_within",)
+HERE: Final = Path(__file__).parent
+NAMES: Final = cases_in(HERE / "loop_cases.py")
+MOMENTS: Final = ("7-9:4", "6-8:9", "3-5:1", "1-3:5")
+"""The steps of the last checkpoint and of the kill, and that of the interrupt in the process that resumed: in
+mid-epoch, after an epoch's last batch, after the first step. The cases take them by turns."""
+
+EVERYWHERE: Final = ("validation_within",)
 """Cases that are killed at all of these steps."""
 
-WORDS = [
-    f"{name}:{kills}"
+WORDS: Final = [
+    f"{name}:{moments}"
     for place, name in enumerate(NAMES)
-    for kills in (KILLS if name in EVERYWHERE else [KILLS[(place + 1) % len(KILLS)]])
+    for moments in (MOMENTS if name in EVERYWHERE else [MOMENTS[(place + 1) % len(MOMENTS)]])
 ]
 
-STEPS_TO_BUILD = 2
+STEPS_TO_BUILD: Final = 2
 """Steps in an item that is handed out once more, where only that makes the model."""
-
-Outcomes = dict[str, dict[str, Any]]
-
-
-def begin(role: str, folder: Path, log: Path) -> subprocess.Popen[bytes]:
-    """Starts one process of the matrix."""
-    out = folder.parent / f"{role}.json"
-    with open(log, "wb") as file:
-        return subprocess.Popen(
-            [sys.executable, str(HERE / "loop_worker.py"), role, str(folder), str(out), *WORDS],
-            stdout=file,
-            stderr=file,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        )
 
 
 @pytest.fixture(scope="module")
-def matrix(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcomes]:
+def matrix(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
     """What the uninterrupted and the interrupted loops came to."""
-    base = tmp_path_factory.mktemp("loops")
-    logs = {role: base / f"{role}.log" for role in ("reference", "killed", "resumed")}
-    for role, log in logs.items():
-        process = begin(role, base / "followed", log)
-        try:
-            assert process.wait() == 0, log.read_text(encoding="utf-8")[-4000:]
-        finally:
-            process.kill()
-            process.wait()
-        said = log.read_text(encoding="utf-8")
-        assert "an error of Holdfast's own" not in said, said[-4000:]
-    return {
-        role: json.loads((base / f"{role}.json").read_text(encoding="utf-8"))
-        for role in ("reference", "resumed")
-    }
+    return outcomes(HERE / "loop_worker.py", tmp_path_factory.mktemp("loops"), asked(request, "word"))
 
 
 @pytest.mark.parametrize("word", WORDS)
-def test_an_interrupted_loop_ends_with_the_bits_of_the_uninterrupted_one(
-    matrix: dict[str, Outcomes], word: str
-) -> None:
-    expected = matrix["reference"][word.split(":", maxsplit=1)[0]]
+def test_an_interrupted_loop_ends_with_the_bits_of_the_uninterrupted_one(matrix: Outcomes, word: str) -> None:
+    expected = matrix["reference"][word.partition(":")[0]]
     found = matrix["resumed"][word]
     assert found["resumed"]["outcome"] == expected["outcome"]
     assert found["replayed"]["outcome"] == expected["outcome"]
 
 
 @pytest.mark.parametrize("word", WORDS)
-def test_what_was_done_is_not_done_again(matrix: dict[str, Outcomes], word: str) -> None:
-    name, killed, interrupted = word.split(":")
-    found, steps = matrix["resumed"][word], matrix["reference"][name]["steps"]
-    assert found["resumed"]["steps"] <= steps - int(killed) - int(interrupted) + 2 * STEPS_TO_BUILD
+def test_what_was_done_is_not_done_again(matrix: Outcomes, word: str) -> None:
+    told = Word.parse(word)
+    found, steps = matrix["resumed"][word], matrix["reference"][told.case]["steps"]
+    done = int(told.kills[0][0]) + int(told.interrupt)
+    assert found["resumed"]["steps"] <= steps - done + 2 * STEPS_TO_BUILD
     assert found["replayed"]["steps"] <= STEPS_TO_BUILD
