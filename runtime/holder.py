@@ -81,7 +81,7 @@ class Here:
             ClaimLost: Others kept claiming at the same instant.
         """
         return claims.make_claim(
-            store, secrets.token_hex(4), machine_id(self.spools), ProcessId.own(), time.time()
+            store, secrets.token_hex(4), machine_id(self.spools), ProcessId.own(), time.time(), by="tool"
         )
 
 

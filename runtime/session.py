@@ -17,7 +17,7 @@ from typing import Final
 from tqdm import tqdm
 
 from holdfast.runtime import claims, report, schedule
-from holdfast.runtime.claims import Claim
+from holdfast.runtime.claims import Before, Claim
 from holdfast.runtime.crashpoints import reach
 from holdfast.runtime.daemon_process import DaemonProcess
 from holdfast.runtime.errors import (
@@ -33,7 +33,8 @@ from holdfast.runtime.journal import Journal
 from holdfast.runtime.machine import ProcessId, machine_id
 from holdfast.runtime.manifest import Manifest
 from holdfast.runtime.names import Stem, parse_stem
-from holdfast.runtime.restore import Checkpoint, newest, open_checkpoint
+from holdfast.runtime.restore import Checkpoint, CheckpointPart, newest, open_checkpoint
+from holdfast.runtime.resumptions import MAX_RESUMPTIONS, Resumption, together
 from holdfast.runtime.retention import Policy
 from holdfast.runtime.service import Service
 from holdfast.runtime.settings import Settings
@@ -73,6 +74,15 @@ def _say_failure(error: StoreUnavailable) -> None:
 def open_patiently(url: str) -> Store:
     """Opens a store that the user waits for: failures are tried again for a while, and said once."""
     return open_store(url, deadline=STORE_SECONDS, failed=_say_failure)
+
+
+def _left_by(service: Service | None) -> Before | None:
+    """What became of the session that had the spool before."""
+    if service is None or not service.session:
+        return None
+    if service.ended:
+        return Before(service.session, "ended")
+    return Before(service.session, "alive" if service.kernel.is_alive() else "killed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +153,8 @@ class Session:
         before = claims.read_highest(store)
         last = Service.load(spool.folder)
         reach("start.evidence")
-        claim = claims.make_claim(store, secrets.token_hex(4), machine, process, time.time())
+        name = secrets.token_hex(4)
+        claim = claims.make_claim(store, name, machine, process, time.time(), before=_left_by(last))
         reach("start.claimed")
         shelves = (Shelf("spool", spool), Shelf("store", store))
         pair = newest(shelves, set(), lambda error: report.say(str(error)))
@@ -232,13 +243,32 @@ class Session:
                 report.say(str(error))
         return None
 
+    def resumed(self, part: CheckpointPart, action: str, epoch: int, batch: int) -> None:
+        """Notes that a training call went on from a checkpoint; the next snapshot carries the note.
+
+        Args:
+            part: What was restored.
+            action: The decision.
+            epoch: Whole epochs, or items of a loop, that were done.
+            batch: Batches after these.
+        """
+        call, kind = part.state.get("call"), part.kind
+        number = call if isinstance(call, int) else 0
+        now, incarnation = time.time(), self.claim.incarnation
+        self.journal.note(
+            Resumption(
+                now, incarnation, part.slot, number, action, part.stem, kind, part.taken_at, epoch, batch
+            )
+        )
+
     def reject(self, error: CheckpointDamaged) -> None:
         """Passes a checkpoint over from now on, and goes back to the journal of the one before."""
         report.say(str(error))
         self.damaged.add((error.origin, parse_stem(error.stem)))
         self._write_session_file(ended=False)  # the daemon must not build on it
         pair = newest(self.shelves, self.damaged, lambda one: report.say(str(one)))
-        self.journal = pair[1] if pair else Journal()
+        notes, self.journal = self.journal.resumptions, pair[1] if pair else Journal()
+        self.journal.resumptions = together([notes, self.journal.resumptions])[-MAX_RESUMPTIONS:]
 
     # --- life -------------------------------------------------------------------------------
 
