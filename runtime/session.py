@@ -17,7 +17,7 @@ from typing import Final
 from tqdm import tqdm
 
 from holdfast.runtime import claims, report, schedule
-from holdfast.runtime.claims import Before, Claim
+from holdfast.runtime.claims import Claim
 from holdfast.runtime.crashpoints import reach
 from holdfast.runtime.daemon_process import DaemonProcess
 from holdfast.runtime.errors import (
@@ -29,6 +29,7 @@ from holdfast.runtime.errors import (
     SpoolFull,
     StoreUnavailable,
 )
+from holdfast.runtime.holder import left_by
 from holdfast.runtime.journal import Journal
 from holdfast.runtime.machine import ProcessId, machine_id
 from holdfast.runtime.manifest import Manifest
@@ -74,15 +75,6 @@ def _say_failure(error: StoreUnavailable) -> None:
 def open_patiently(url: str) -> Store:
     """Opens a store that the user waits for: failures are tried again for a while, and said once."""
     return open_store(url, deadline=STORE_SECONDS, failed=_say_failure)
-
-
-def _left_by(service: Service | None) -> Before | None:
-    """What became of the session that had the spool before."""
-    if service is None or not service.session:
-        return None
-    if service.ended:
-        return Before(service.session, "ended")
-    return Before(service.session, "alive" if service.kernel.is_alive() else "killed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +146,7 @@ class Session:
         last = Service.load(spool.folder)
         reach("start.evidence")
         name = secrets.token_hex(4)
-        claim = claims.make_claim(store, name, machine, process, time.time(), before=_left_by(last))
+        claim = claims.make_claim(store, name, machine, process, time.time(), before=left_by(last))
         reach("start.claimed")
         shelves = (Shelf("spool", spool), Shelf("store", store))
         pair = newest(shelves, set(), lambda error: report.say(str(error)))
