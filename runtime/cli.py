@@ -12,6 +12,7 @@ import typer
 from holdfast.runtime import report
 from holdfast.runtime.cli_export import export
 from holdfast.runtime.cli_prune import prune
+from holdfast.runtime.cli_report import report as report_command
 from holdfast.runtime.cli_runs import runs
 from holdfast.runtime.cli_show import show
 from holdfast.runtime.cli_verify import verify
@@ -63,6 +64,7 @@ def daemon(
 
 for command in (runs, show, verify, prune, export):
     app.command()(command)
+app.command("report")(report_command)
 
 
 def main(words: list[str] | None = None) -> None:

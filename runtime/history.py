@@ -36,7 +36,7 @@ class SessionStory:
         session: Its name.
         begun: Unix time in seconds of its claim; None where that is gone.
         ending: How it ended.
-        checkpoints: How many of its checkpoints are there.
+        checkpoints: How many of its checkpoints are in the store.
         last_at: Unix time in seconds of the newest state that is known of it; None for none.
     """
 
@@ -231,7 +231,7 @@ def _sessions(story: Story, documents: list[dict[str, Any]], here: Here) -> None
                 last[who] = max(taken_at, last.get(who, 0.0))
     for one in story.checkpoints:
         who = one.stem.incarnation, one.stem.session
-        made[who] = made.get(who, 0) + 1
+        made[who] = made.get(who, 0) + one.written
     local = here.last()
     order = sorted(known)
     for place, who in enumerate(order):
