@@ -82,8 +82,9 @@ def draw_slot(slot: SlotStory, theme: Theme = "light") -> Figure | None:
     for panel in panels[: len(names)][-columns:]:
         panel.set_xlabel("epochs", color=colours.ink, fontsize=9)
         panel.tick_params(labelbottom=True)
-    title = f"{slot.name}: {many(len(slot.calls), 'training call')}"
-    figure.suptitle(_written(title), color=colours.ink, fontsize=11, parse_math=False)
+    if theme != "page":  # which has it as its own heading
+        title = f"{slot.name}: {many(len(slot.calls), 'training call')}"
+        figure.suptitle(_written(title), color=colours.ink, fontsize=11, parse_math=False)
     _legend(figure, panels[: len(names)], colours)
     return figure
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
@@ -35,7 +36,7 @@ def told_of(tmp_path: Path, value: dict[str, Any], call: TrainingCall | None = N
 def lines_of(panel: Axes) -> dict[str, list[list[float]]]:
     """The x and y of each labelled line of a panel."""
     return {
-        str(line.get_label()): [[float(value) for value in values] for values in line.get_data()]
+        str(line.get_label()): np.asarray(line.get_data(), float).tolist()
         for line in panel.get_lines()
         if not str(line.get_label()).startswith("_")
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.strategies import json_values, meddled
-from helpers.told_store import BEGUN, CARRIED, KEPT, NOTES, RUN, journal, put, state, story_of, tell
+from helpers.told_store import BEGUN, CARRIED, KEPT, NOTES, RUN, put, state, story_of, tell
 from holdfast.runtime import cli
 from holdfast.runtime.errors import HoldfastError
 from holdfast.runtime.exit_codes import ExitCode
@@ -26,11 +27,14 @@ from holdfast.runtime.stores import FolderStore
 
 MADE = BEGUN + 1000
 WILD = '"><img src=x onerror=alert(1)><script>alert(2)</script>{{ 7 * 7 }}'
-ELEMENTS = {
-    *("html head meta title style body header main section h1 h2 h3 h4 p dl div dt dd strong small").split(),
-    *("figure figcaption table caption thead tbody tr th td ul li").split(),
-    *("svg g path rect text tspan line polyline defs use clippath title metadata").split(),
-}
+ELEMENTS = frozenset(
+    re.findall(
+        r"\w+",
+        "html head meta title style body header main section h1 h2 h3 h4 p dl div dt dd strong small figure "
+        "figcaption table caption thead tbody tr th td ul li svg g path rect text tspan line polyline defs use "
+        "clippath metadata",
+    )
+)
 """All that the page and matplotlib's pictures are made of."""
 
 
@@ -155,7 +159,7 @@ def test_whatever_manifests_hold_the_page_is_harmless(
     top, made = FolderStore(folder / "store"), wild_journal()
     names = data.draw(st.lists(st.text(max_size=8), min_size=1, max_size=3, unique=True))
     numbers = st.lists(st.floats() | st.integers() | st.none(), min_size=3, max_size=3)
-    lists = {wilder(name): data.draw(numbers) for name in names}
+    lists: dict[str, Any] = {wilder(name): data.draw(numbers) for name in names}
     value = data.draw(st.one_of(st.just(state(3, history=lists)), meddled(state(3, history=lists))))
     written = data.draw(st.one_of(st.just(made.to_dict()), meddled(made.to_dict())))
     extra = data.draw(json_values)
