@@ -138,6 +138,9 @@ class LoopPast:
         restoring = Restoring(self.loops.objects, part, changes)
         self.goes.begin(self.group, restoring)
         self._announce(part, call)
+        levels = self.goes.position.levels
+        done, within = (int(levels[0]["done"]), levels[1:]) if levels else (0, [])
+        self.session.resumed(part, action, done, int(within[-1]["done"]) if within else 0)
 
     def _announce(self, part: CheckpointPart, call: TrainingCall | None) -> None:
         origin = f"{part.stem} from the {part.origin}, {report.ago(time.time() - part.taken_at)} old"

@@ -71,6 +71,7 @@ class Past:
         tf1_variables.write(session, self.call.variables, self._values)
         if not said:
             self._announce(part, over_saver=saver_at is not None, in_loop=in_loop)
+            self.session.resumed(part, "resume", 0, 0)
         self._read = part
 
     def _find_part(self) -> CheckpointPart | None:

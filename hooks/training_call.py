@@ -110,6 +110,7 @@ class FitCall:
             return
         for logger in restored.appending:
             logger.append = False
+        self._note_resumption(restored)
         if self.decision.action in ("replay", "skip"):
             self._begin_at(self.epochs)
             return
@@ -122,6 +123,11 @@ class FitCall:
             self.restored = None
             return
         self._resuming = True
+
+    def _note_resumption(self, restored: Restored) -> None:
+        position = restored.position
+        batch = int(position["executions"]) * per_execution(self.model)
+        self.session.resumed(restored.part, self.decision.action, int(position["epoch"]), batch)
 
     def _begin_at(self, epoch: int) -> None:
         """Tells Keras which epoch to begin with."""

@@ -7,7 +7,7 @@ import re
 import secrets
 import time
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal, NamedTuple
 
 import fastjsonschema
 
@@ -27,7 +27,19 @@ KEPT: Final = 20
 """Claims kept for people to look at; only the highest one counts."""
 
 _NAME: Final = re.compile(r"(\d{8,12})-([0-9a-f]{8})\.json", re.ASCII)
+_SESSION: Final = re.compile(r"[0-9a-f]{8}", re.ASCII)
 _MAX_BYTES: Final = 10_000
+
+
+Ending = Literal["ended", "killed", "alive"]
+"""``ended``: it said so; ``killed``: its process is gone, and it did not; ``alive``: it ran on."""
+
+
+class Before(NamedTuple):
+    """The session that a claimant found on its machine, and how."""
+
+    session: str
+    ending: Ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +52,8 @@ class Claim:
         machine: Where it was made, by `machine.machine_id`.
         process: The kernel's process there.
         claimed_at: Unix time in seconds by that machine's clock; for people, never compared.
+        before: What was on that machine; None where there was nothing, or where it is not known. For people.
+        by: ``tool`` for a command, which trains nothing.
     """
 
     incarnation: int
@@ -47,6 +61,8 @@ class Claim:
     machine: str
     process: ProcessId
     claimed_at: float
+    before: Before | None = None
+    by: Literal["session", "tool"] = "session"
 
     @property
     def name(self) -> str:
@@ -63,6 +79,8 @@ class Claim:
             "pid": self.process.pid,
             "started": self.process.started,
             "claimed_at": self.claimed_at,
+            **({"before": list(self.before)} if self.before else {}),
+            **({"by": self.by} if self.by != "session" else {}),
         }
 
 
@@ -97,13 +115,26 @@ def claim_from_bytes(data: bytes, *, name: str) -> Claim:
     try:
         process = ProcessId(int(value["pid"]), float(value["started"]))
         claim = Claim(
-            int(value["incarnation"]), value["session"], value["machine"], process, float(value["claimed_at"])
+            int(value["incarnation"]),
+            value["session"],
+            value["machine"],
+            process,
+            float(value["claimed_at"]),
+            _before(value.get("before")),
+            "tool" if value.get("by") == "tool" else "session",
         )
     except (OverflowError, ValueError) as error:  # infinities, which JSON has in Python
         raise FormatInvalid(f"Not a claim: {error}", where=name) from None
     if claim.name != f"{FOLDER}/{name}":
         raise FormatInvalid(f"A claim that calls itself {claim.name}", where=name)
     return claim
+
+
+def _before(value: Any) -> Before | None:
+    match value:
+        case [str(session), ("ended" | "killed" | "alive") as ending] if _SESSION.fullmatch(session):
+            return Before(session, ending)
+    return None  # a claim is no less one for it
 
 
 def read_claim(store: Store, name: str, size: int) -> Claim:
@@ -135,7 +166,16 @@ def read_highest(store: Store) -> Claim | None:
     return None
 
 
-def make_claim(store: Store, session: str, machine: str, process: ProcessId, now: float) -> Claim:
+def make_claim(
+    store: Store,
+    session: str,
+    machine: str,
+    process: ProcessId,
+    now: float,
+    *,
+    before: Before | None = None,
+    by: Literal["session", "tool"] = "session",
+) -> Claim:
     """Claims a run under an incarnation higher than any other.
 
     The name holds the session, so a store without create-if-absent loses nothing; whoever then
@@ -147,7 +187,7 @@ def make_claim(store: Store, session: str, machine: str, process: ProcessId, now
     for attempt in range(ATTEMPTS):
         if attempt:  # not in step with the others that claim just now
             time.sleep(secrets.randbelow(1000) / 1000 * BACKOFF_SECONDS * attempt)
-        claim = Claim(highest(store)[0] + 1, session, machine, process, now)
+        claim = Claim(highest(store)[0] + 1, session, machine, process, now, before, by)
         try:
             store.create(claim.name, Content.of(to_json(claim.to_dict())))
         except ObjectExists:

@@ -14,6 +14,7 @@ from holdfast.runtime.cli_config import config
 from holdfast.runtime.cli_export import export
 from holdfast.runtime.cli_init import init
 from holdfast.runtime.cli_prune import prune
+from holdfast.runtime.cli_report import report as report_command
 from holdfast.runtime.cli_runs import runs
 from holdfast.runtime.cli_show import show
 from holdfast.runtime.cli_verify import verify
@@ -73,6 +74,7 @@ def daemon(
 
 for command in (init, config, runs, show, verify, prune, export):
     app.command()(command)
+app.command("report")(report_command)
 
 
 def main(words: list[str] | None = None) -> None:

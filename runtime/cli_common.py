@@ -21,6 +21,7 @@ from holdfast.runtime.exit_codes import CommandFailed, ExitCode
 from holdfast.runtime.holder import Here, Holder
 from holdfast.runtime.inventory import is_run
 from holdfast.runtime.names import Stem, check_run_name, parse_stem
+from holdfast.runtime.report import plain
 from holdfast.runtime.session import open_patiently
 from holdfast.runtime.settings import Settings, load
 from holdfast.runtime.stores import Store, normalise
@@ -124,11 +125,6 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Sequen
         console.print(made)
     for text in shown.get().splitlines():
         line(text.rstrip())
-
-
-def plain(text: str) -> str:
-    """A text that does nothing to a terminal."""
-    return text if text.isprintable() else repr(text)
 
 
 @contextmanager

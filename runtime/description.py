@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,9 +21,21 @@ from holdfast.runtime.stores import Store
 
 
 def describe_run(
-    folder: Store, here: Here, inventory: Inventory, reached: Callable[[int, int], None]
+    folder: Store,
+    here: Here,
+    inventory: Inventory,
+    reached: Callable[[int, int], None],
+    seen: Callable[[Manifest], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """A run as JSON."""
+    """A run as JSON.
+
+    Args:
+        folder: Its folder in the store.
+        here: The run as this machine knows it.
+        inventory: What lies there.
+        reached: Told how many bytes of manifests are read, and of how many.
+        seen: Told each manifest that can be read, newest first.
+    """
     total, done = sum(inventory.manifests.values()), 0
 
     def read(count: int) -> None:
@@ -37,6 +50,7 @@ def describe_run(
         if isinstance(manifest, FormatInvalid):
             checkpoints.append(_checkpoint(stem, damage=str(manifest)))
             continue
+        seen(manifest)
         needs[str(stem)] = frozenset(name for one in manifest.tensors for name, _, _ in one.places)
         missing = sorted(needs[str(stem)] - inventory.objects.keys())
         damage = f"object {missing[0]} is missing" if missing else None
@@ -70,8 +84,9 @@ def _checkpoint(stem: Stem, manifest: Manifest | None = None, *, damage: str | N
 
 def _sessions(folder: Store, here: Here, inventory: Inventory) -> Iterator[dict[str, Any]]:
     newest = max(inventory.claims, default=None)
+    keys = ("session", "incarnation", "claimed_at", "pid", "life", "machine", "before", "by", "damage")
     for name in sorted(inventory.claims, reverse=True):
-        known: dict[str, Any] = dict.fromkeys(("session", "incarnation", "claimed_at", "pid", "life", "damage"))
+        known: dict[str, Any] = dict.fromkeys(keys)
         try:
             claim = claims.read_claim(folder, name, inventory.claims[name])
         except FormatInvalid as error:
@@ -87,6 +102,9 @@ def _sessions(folder: Store, here: Here, inventory: Inventory) -> Iterator[dict[
             "claimed_at": claim.claimed_at,
             "pid": claim.process.pid,
             "life": here.life_of(claim) if name == newest else "superseded",
+            "machine": hashlib.sha256(claim.machine.encode(errors="replace")).hexdigest()[:8],
+            "before": claim.before._asdict() if claim.before else None,
+            "by": claim.by,
         }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from holdfast.runtime import claims, report
-from holdfast.runtime.claims import Claim
+from holdfast.runtime.claims import Before, Claim
 from holdfast.runtime.errors import ClaimLost
 from holdfast.runtime.machine import ProcessId, machine_id
 from holdfast.runtime.service import Service
@@ -74,6 +74,10 @@ class Here:
         ended = service is not None and service.session == claim.session and service.ended
         return "alive" if claim.process.is_alive() and not ended else "ended"
 
+    def last(self) -> Before | None:
+        """The session that had the run's spool on this machine last."""
+        return left_by(Service.load(spool_folder(self.spools, self.url, self.run)))
+
     def claim(self, store: Store) -> Claim:
         """Claims the run, so that whoever held it writes no more.
 
@@ -81,8 +85,17 @@ class Here:
             ClaimLost: Others kept claiming at the same instant.
         """
         return claims.make_claim(
-            store, secrets.token_hex(4), machine_id(self.spools), ProcessId.own(), time.time()
+            store, secrets.token_hex(4), machine_id(self.spools), ProcessId.own(), time.time(), by="tool"
         )
+
+
+def left_by(service: Service | None) -> Before | None:
+    """What became of the session that a spool served last."""
+    if service is None or not service.session:
+        return None
+    if service.ended:
+        return Before(service.session, "ended")
+    return Before(service.session, "alive" if service.kernel.is_alive() else "killed")
 
 
 def ensure_claim(store: Store, claim: Claim) -> None:

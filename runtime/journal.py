@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from holdfast.runtime.errors import FormatInvalid
 from holdfast.runtime.names import Stem, parse_stem
+from holdfast.runtime.resumptions import MAX_RESUMPTIONS, Resumption, resumptions_from_list
 
 MAX_CALLS: Final = 200
 """Training calls remembered of one slot; older ones are forgotten, so a journal stays bounded."""
@@ -131,9 +132,10 @@ class Slot:
 
 @dataclass(slots=True)
 class Journal:
-    """All slots of a run, oldest first."""
+    """All slots of a run, oldest first, and the newest notes of where their calls went on from."""
 
     slots: list[Slot] = field(default_factory=list)
+    resumptions: list[Resumption] = field(default_factory=list)
 
     def slot(self, name: str) -> Slot | None:
         """The slot of that name."""
@@ -186,6 +188,10 @@ class Journal:
         """The slots that are not put aside."""
         return [slot for slot in self.slots if not slot.retired]
 
+    def note(self, resumption: Resumption) -> None:
+        """Notes where a call went on from; of too many notes the oldest go."""
+        self.resumptions = [*self.resumptions, resumption][-MAX_RESUMPTIONS:]
+
     def retire(self, slot: Slot) -> None:
         """Puts a slot aside: nothing is matched to it any more; its checkpoints stay."""
         slot.retired = 1 + max((one.retired for one in self.slots), default=0)
@@ -234,12 +240,15 @@ class Journal:
         """As JSON."""
         shared = _Shared()
         slots = [_slot_to_dict(slot, shared) for slot in self.slots]
-        return {
+        value = {
             "slots": slots,
             "structures": shared.structures,
             "definitions": shared.definitions,
             "bases": shared.bases,
         }
+        if self.resumptions:
+            value["resumptions"] = [one.to_dict() for one in self.resumptions]
+        return value
 
 
 class _Shared:
@@ -309,7 +318,8 @@ def journal_from_dict(value: dict[str, Any]) -> Journal:
     try:
         structures = [tuple(str(line) for line in lines) for lines in value.get("structures", ())]
         definitions = _whole_definitions(value.get("definitions", ()), value.get("bases", ()))
-        return Journal([_slot_from_dict(entry, structures, definitions) for entry in value["slots"]])
+        slots = [_slot_from_dict(entry, structures, definitions) for entry in value["slots"]]
+        return Journal(slots, resumptions_from_list(value.get("resumptions")))
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise FormatInvalid(f"Not a journal: {error!r}") from None
 

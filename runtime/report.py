@@ -71,3 +71,8 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     raise AssertionError("unreachable")
+
+
+def plain(text: str) -> str:
+    """A text that does nothing to a terminal."""
+    return text if text.isprintable() else repr(text)

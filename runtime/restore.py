@@ -14,7 +14,7 @@ from holdfast.runtime.errors import (
     ObjectNotFound,
 )
 from holdfast.runtime.journal import Journal, journal_from_dict
-from holdfast.runtime.manifest import Manifest, TensorRecord, manifest_from_bytes
+from holdfast.runtime.manifest import Kind, Manifest, TensorRecord, manifest_from_bytes
 from holdfast.runtime.names import Stem
 from holdfast.runtime.reading import fill
 from holdfast.runtime.shelf import Shelf, newest_first
@@ -43,6 +43,11 @@ class CheckpointPart:
     def taken_at(self) -> float:
         """Unix time in seconds of the snapshot."""
         return self.checkpoint.manifest.taken_at
+
+    @property
+    def kind(self) -> Kind:
+        """Why it was taken."""
+        return self.checkpoint.manifest.kind
 
     @property
     def origin(self) -> str:

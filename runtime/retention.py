@@ -140,6 +140,27 @@ def choose_deletions(
     )
 
 
+def reasons(
+    stored: Iterable[Stored], policy: Policy, *, needed: Collection[Stem] = ()
+) -> dict[Stem, tuple[str, ...]]:
+    """Why each checkpoint would be kept, ``max_bytes`` aside; for people. No reason: it would go.
+
+    Args:
+        stored: Every readable checkpoint of the run.
+        policy: What the user wants kept.
+        needed: Checkpoints that the journal names.
+    """
+    everything = sorted(stored, key=lambda one: one.stem, reverse=True)
+    checkpoints = [one for one in everything if one.sound]
+    kept = (
+        (f"one of the newest {policy.last} of a slot", _recent(checkpoints, policy.last)),
+        ("milestone", {one.stem for one in checkpoints if one.kind == "milestone"}),
+        ("named by the journal", set(needed)),
+        ("newest of an hour or a day", _history(checkpoints, policy)),
+    )
+    return {one.stem: tuple(reason for reason, stems in kept if one.stem in stems) for one in everything}
+
+
 def _recent(newest_first: Iterable[Stored], count: int, but: Collection[str] = ()) -> set[Stem]:
     """The newest ``count`` checkpoints of each slot."""
     seen: dict[str, int] = {}

@@ -27,11 +27,13 @@ from holdfast.runtime.errors import (
     SpoolFull,
     StoreUnavailable,
 )
+from holdfast.runtime.holder import left_by
 from holdfast.runtime.journal import Journal
 from holdfast.runtime.machine import ProcessId, machine_id
 from holdfast.runtime.manifest import Manifest
 from holdfast.runtime.names import Stem, check_run_name, parse_stem
-from holdfast.runtime.restore import Checkpoint, newest, open_checkpoint
+from holdfast.runtime.restore import Checkpoint, CheckpointPart, newest, open_checkpoint
+from holdfast.runtime.resumptions import MAX_RESUMPTIONS, Resumption, together
 from holdfast.runtime.retention import Policy
 from holdfast.runtime.service import Service
 from holdfast.runtime.settings import Settings
@@ -128,7 +130,8 @@ class Session:
         before = claims.read_highest(store)
         last = Service.load(spool.folder)
         reach("start.evidence")
-        claim = claims.make_claim(store, secrets.token_hex(4), machine, process, time.time())
+        name = secrets.token_hex(4)
+        claim = claims.make_claim(store, name, machine, process, time.time(), before=left_by(last))
         reach("start.claimed")
         shelves = (Shelf("spool", spool), Shelf("store", store))
         pair = newest(shelves, set(), lambda error: report.say(str(error)))
@@ -217,13 +220,32 @@ class Session:
                 report.say(str(error))
         return None
 
+    def resumed(self, part: CheckpointPart, action: str, epoch: int, batch: int) -> None:
+        """Notes that a training call went on from a checkpoint; the next snapshot carries the note.
+
+        Args:
+            part: What was restored.
+            action: The decision.
+            epoch: Whole epochs, or items of a loop, that were done.
+            batch: Batches after these.
+        """
+        call, kind = part.state.get("call"), part.kind
+        number = call if isinstance(call, int) else 0
+        now, incarnation = time.time(), self.claim.incarnation
+        self.journal.note(
+            Resumption(
+                now, incarnation, part.slot, number, action, part.stem, kind, part.taken_at, epoch, batch
+            )
+        )
+
     def reject(self, error: CheckpointDamaged) -> None:
         """Passes a checkpoint over from now on, and goes back to the journal of the one before."""
         report.say(str(error))
         self.damaged.add((error.origin, parse_stem(error.stem)))
         self._write_session_file(ended=False)  # the daemon must not build on it
         pair = newest(self.shelves, self.damaged, lambda one: report.say(str(one)))
-        self.journal = pair[1] if pair else Journal()
+        notes, self.journal = self.journal.resumptions, pair[1] if pair else Journal()
+        self.journal.resumptions = together([notes, self.journal.resumptions])[-MAX_RESUMPTIONS:]
 
     # --- life -------------------------------------------------------------------------------
 

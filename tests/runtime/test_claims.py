@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from helpers.faults import ActsAfterCreate, WithoutExclusivity
 from helpers.processes import environment
 from helpers.strategies import damaged, json_values, meddled
-from holdfast.runtime.claims import Claim, claim_from_bytes, highest, make_claim, read_highest
+from holdfast.runtime.claims import Before, Claim, claim_from_bytes, highest, make_claim, read_highest
 from holdfast.runtime.errors import FormatInvalid
 from holdfast.runtime.jsontext import to_json
 from holdfast.runtime.machine import ProcessId
@@ -44,6 +44,19 @@ def test_each_claim_is_one_higher_than_the_last(store: FolderStore) -> None:
     assert [claim_as(store, f"{number:08x}").incarnation for number in range(1, 5)] == [1, 2, 3, 4]
     assert highest(store) == (4, "00000004")
     assert read_highest(store) == Claim(4, "00000004", "machine", PROCESS, 1.0)
+
+
+def test_what_a_claimant_found_is_read_again(store: FolderStore) -> None:
+    before = Before("aaaaaaaa", "killed")
+    made = make_claim(store, "bbbbbbbb", "machine", PROCESS, 1.0, before=before, by="tool")
+    assert (made.before, made.by) == (before, "tool")
+    assert read_highest(store) == made
+
+
+@pytest.mark.parametrize("before", [None, 7, [], ["aaaaaaaa"], ["../../x", "ended"], ["aaaaaaaa", "eaten"], {}])
+def test_a_claim_counts_whatever_it_says_of_the_session_before(before: object) -> None:
+    value = PLAIN.to_dict() | {"before": before, "by": before}
+    assert claim_from_bytes(to_json(value), name=NAME) == PLAIN
 
 
 @pytest.mark.parametrize("kind", [FolderStore, WithoutExclusivity])

@@ -221,3 +221,38 @@ def test_on_a_store_that_cannot_confirm_waiting_ends_when_it_is_written_and_says
     monkeypatch.setattr(session, "status", lambda: told)
     assert not session.wait(timeout=60, progress=False)
     assert any("written, but not confirmed: this store does not tell" in line for line in said)
+
+
+def test_a_claim_says_what_became_of_the_session_before(start: Opener) -> None:
+    first = start()
+    assert first.claim.before is None
+    first.close()
+    second = start()
+    assert second.claim.before == (first.claim.session, "ended")
+    assert start().claim.before == (second.claim.session, "alive")
+
+
+def test_where_a_call_went_on_from_is_in_the_next_snapshot(start: Opener) -> None:
+    first = start()
+    came_from = submit(first, 1, kind="requested")
+    first.close()
+    second = start()
+    found = second.newest_of("slot-0000")
+    assert found is not None
+    second.resumed(found.part(), "resume", 3, 40)
+    assert submit(second, 2, journal=second.journal.to_dict()) > came_from
+    second.close()
+    [note] = start().journal.resumptions
+    assert (note.stem, note.kind, note.incarnation) == (came_from, "requested", 2)
+    assert (note.epoch, note.batch, note.action) == (3, 40, "resume")
+
+
+def test_a_damaged_checkpoint_takes_no_notes_with_it(start: Opener, tmp_path: Path) -> None:
+    first = start()
+    submit(first, 1)
+    newest = submit(first, 2)
+    found = first.newest_of("slot-0000")
+    assert found is not None
+    first.resumed(found.part(), "resume", 1, 0)
+    first.reject(CheckpointDamaged("x", stem=str(newest), origin="spool"))
+    assert [note.stem for note in first.journal.resumptions] == [newest]
