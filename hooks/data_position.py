@@ -15,6 +15,7 @@ import numpy as np
 
 from holdfast.hooks import random_state
 from holdfast.runtime import report
+from holdfast.runtime.exactness_notes import note, say_inexact
 
 log = logging.getLogger("holdfast.hooks")
 
@@ -27,6 +28,11 @@ SHUFFLE: Final = re.compile(rb"Shuffle\w*:buffer@@num_elements")
 
 IGNORE_EXTERNAL_STATE: Final = 1
 """`ExternalStatePolicy.IGNORE` as the op wants it: a random map's position is saved without its state."""
+
+NO_STATE: Final = (
+    "this pipeline's state cannot be saved; a resume runs it to its place, exact if its order is fixed"
+)
+RUN_AGAIN: Final = "a generator is run again up to its place: exact where it begins the same each time"
 
 
 class Source:
@@ -100,6 +106,8 @@ class Source:
             return position, states
         if self.kind in ("py_dataset", "generator"):
             position["host"] = self.host_at_creation
+            if self.kind == "generator":
+                note("generator", "data position", RUN_AGAIN)
             return position, states
         state = self._state_of(self.iterator)
         if state is not None and len(state) <= max_bytes:
@@ -114,6 +122,8 @@ class Source:
             return None
         state = iterator_state(iterator)
         self._no_state = state is None
+        if state is None:
+            note("iterator has no state", "data position", NO_STATE)
         return state
 
     def prepare(self, position: dict[str, Any], states: dict[str, bytes], ready: Callable[[], None]) -> None:
@@ -187,8 +197,9 @@ class Source:
 
 def say_too_large(max_bytes: int) -> None:
     """Says that an iterator's state is not kept, and what a resume does instead."""
-    report.say_once(
+    say_inexact(
         "iterator too large",
+        "data position",
         f"the data pipeline's state is over {report.size(max_bytes)} (iterator_max_bytes), most of it "
         "shuffled elements; a resume goes to its place by fast-forward, in the same order only if "
         "the shuffle has a seed",
