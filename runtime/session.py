@@ -96,7 +96,14 @@ os.register_at_fork(after_in_child=_close_in_child)
 
 
 class Session:
-    """One process's part in a run, from its claim to its end."""
+    """One process's part in a run, from its claim to its end.
+
+    Attributes:
+        began_at: Unix time in seconds at which it was opened.
+        last_committed: Manifest of the newest snapshot in the spool; None before the first of this session.
+        last_step_at: Unix time in seconds at which a step of any training ended last; 0 before the first.
+        snapshot_problem: Why the last snapshot could not be written; empty where it was.
+    """
 
     def __init__(
         self, settings: Settings, store: Store, spool: Spool, claim: Claim, found: Found, journal: Journal
@@ -112,6 +119,9 @@ class Session:
         self.fenced = False
         self.closed = False
         self.last_committed: Manifest | None = None
+        self.began_at = time.time()
+        self.last_step_at = 0.0
+        self.snapshot_problem = ""
         self._sequence = 0
         self._last_snapshot = time.monotonic()
         self._stop = threading.Event()
@@ -169,7 +179,8 @@ class Session:
     # --- saving -----------------------------------------------------------------------------
 
     def due(self, *, epoch_ended: bool = False) -> bool:
-        """Whether the schedule wants a snapshot now; never while one is in the making."""
+        """Whether the schedule wants a snapshot now, a step having ended; never while one is in the making."""
+        self.last_step_at = time.time()
         interval = self.settings.snapshot_seconds
         now = time.monotonic()
         if not schedule.snapshot_due(now, self._last_snapshot, interval, epoch_ended=epoch_ended):
@@ -200,9 +211,11 @@ class Session:
 
     def _committed(self, manifest: Manifest) -> None:
         self.last_committed = manifest
+        self.snapshot_problem = ""
         report.forget("spool full")
 
     def _not_committed(self, stem: Stem, error: Exception) -> None:
+        self.snapshot_problem = str(error) or repr(error)
         if isinstance(error, SpoolFull):
             report.say_once("spool full", f"{error}. Training goes on; older snapshots were dropped")
             log.warning("snapshot %s: %s", stem, error)
