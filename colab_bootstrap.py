@@ -68,7 +68,7 @@ def load_ipython_extension(shell: Any) -> None:
 
 
 def unload_ipython_extension(shell: Any) -> None:
-    """``%unload_ext colab_bootstrap``: as `stop` once the cell is over, so that ``%reload_ext`` ends nothing."""
+    """``%unload_ext colab_bootstrap``: as `stop`, once the cell is over: ``%reload_ext`` ends nothing."""
     del shell
     from holdfast.hooks import handle
 

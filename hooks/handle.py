@@ -15,7 +15,7 @@ from typing import Any, Final
 from holdfast.hooks import first_use, keras2_fit, keras_fit, loops, tf1_session
 from holdfast.hooks.colab import prepare
 from holdfast.hooks.magics import register_magic
-from holdfast.hooks.notebook import Cells, script_name
+from holdfast.hooks.notebook import Cells, evict_others, script_name
 from holdfast.hooks.on_import import after_import
 from holdfast.hooks.panel import Panel
 from holdfast.hooks.panel_output import PanelOutput
@@ -104,7 +104,7 @@ class Handle:
         if output is not None and self._panel is None and self.active:
             self._panel = Panel(self.status, output)
             self._undo.insert(0, self._panel.close)  # the last to go: it shows the end of all else
-        if self._panel is not None or wanted == "on":
+        if self._panel is not None or (wanted == "on" and self._tracker.cells.in_notebook):
             self.show()
 
     def stop_after_cell(self) -> None:
@@ -231,6 +231,7 @@ def start(arguments: dict[str, Any], folder: Path, *, default_run: str = "") -> 
             return _current
         report.say("another store or run: the runtime is started anew")
         stop()
+    evict_others()
     report.forget_all()
     exactness_notes.forget_all()
     prepare(settings.store)

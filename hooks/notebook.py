@@ -37,7 +37,7 @@ class Cells:
 
     Attributes:
         last: The running execution of a cell, or else the last one; None before the first, and in scripts.
-        evicted: Called when another `Cells` takes this one's place, whose module was imported anew.
+        evicted: Called by `evict_others`.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,6 @@ class Cells:
         self._callbacks = dict(zip(EVENTS, (self._before_cell, self._after_cell), strict=True))
         if self._shell is not None:
             self._cell = "cell:at-start"
-            self._evict_others()
             for event, callback in self._callbacks.items():
                 self._shell.events.register(event, callback)
 
@@ -110,13 +109,15 @@ class Cells:
         for action in list(self._at_end):
             guarded(action)()
 
-    def _evict_others(self) -> None:
-        """Ends what an earlier import of this module has left: it would follow every cell a second time."""
-        for callback in list(self._shell.events.callbacks["pre_run_cell"]):
-            other: Any = getattr(callback, "__self__", None)
-            kind = type(other)
-            if (kind.__module__, kind.__qualname__) == (__name__, Cells.__qualname__) and other is not self:
-                guarded(other.evicted)()
+
+def evict_others() -> None:
+    """Ends what an earlier import of this module has left: it would follow every cell a second time."""
+    shell = find_shell()
+    for callback in list(shell.events.callbacks["pre_run_cell"]) if shell is not None else ():
+        other: Any = getattr(callback, "__self__", None)
+        kind = type(other)
+        if (kind.__module__, kind.__qualname__) == (__name__, Cells.__qualname__):
+            guarded(other.evicted)()
 
 
 def outcome_of(result: Any) -> Outcome:
