@@ -16,6 +16,7 @@ import numpy as np
 from holdfast.hooks import random_state
 from holdfast.runtime import report
 from holdfast.runtime.exactness_notes import note, say_inexact
+from holdfast.runtime.progress import batches_bar
 
 log = logging.getLogger("holdfast.hooks")
 
@@ -250,11 +251,10 @@ class _Skipping:
 
 def pull(iterator: Iterator[Any], count: int, what: str) -> None:
     """Takes so many items, with a bar where that is long."""
-    from tqdm import tqdm
-
-    # A bar only where it takes longer than a moment.
-    for _ in tqdm(range(count), desc=f"holdfast: {what}", unit="batch", delay=2.0, leave=False):
-        next(iterator)
+    with batches_bar(what, count) as bar:
+        for _ in range(count):
+            next(iterator)
+            bar.update()
 
 
 def state_array(state: bytes) -> np.ndarray[Any, Any]:

@@ -10,11 +10,9 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
-
-from tqdm import tqdm
 
 from holdfast.runtime import claims, report, schedule
 from holdfast.runtime.claims import Claim
@@ -30,9 +28,11 @@ from holdfast.runtime.errors import (
     StoreUnavailable,
 )
 from holdfast.runtime.journal import Journal
+from holdfast.runtime.last_step import NOTE_SECONDS, LastStep
 from holdfast.runtime.machine import ProcessId, machine_id
 from holdfast.runtime.manifest import Manifest
 from holdfast.runtime.names import Stem, parse_stem
+from holdfast.runtime.progress import Bar
 from holdfast.runtime.restore import Checkpoint, newest, open_checkpoint
 from holdfast.runtime.retention import Policy
 from holdfast.runtime.service import Service
@@ -44,8 +44,8 @@ from holdfast.runtime.status import DaemonStatus
 from holdfast.runtime.stores import Store, normalise, open_store
 from holdfast.runtime.writer import Writer
 
-MONITOR_SECONDS: Final = 1.0
-"""How often the session looks after its daemon."""
+MONITOR_SECONDS: Final = NOTE_SECONDS
+"""How often the session looks after its daemon, and notes its last step."""
 
 STORE_SECONDS: Final = 60.0
 """How long an operation of the store is tried again while the user waits for it."""
@@ -82,6 +82,7 @@ class Found:
     situation: Situation
     checkpoint: Checkpoint | None
     claimed_before: Claim | None
+    last_step: LastStep = field(default_factory=LastStep)
 
 
 _open: weakref.WeakSet[Session] = weakref.WeakSet()
@@ -122,6 +123,7 @@ class Session:
         self.began_at = time.time()
         self.last_step_at = 0.0
         self.snapshot_problem = ""
+        self._noted_step = LastStep()
         self._sequence = 0
         self._last_snapshot = time.monotonic()
         self._stop = threading.Event()
@@ -151,7 +153,7 @@ class Session:
         spool = Spool(spool_folder(base, settings.store, settings.run))
         spool.make_folders()
         before = claims.read_highest(store)
-        last = Service.load(spool.folder)
+        last, last_step = Service.load(spool.folder), LastStep.load(spool.folder)
         reach("start.evidence")
         claim = claims.make_claim(store, secrets.token_hex(4), machine, process, time.time())
         reach("start.claimed")
@@ -169,7 +171,8 @@ class Session:
             has_checkpoint=pair is not None,
         )
         checkpoint, journal = pair or (None, Journal())
-        return cls(settings, store, spool, claim, Found(situation(evidence), checkpoint, before), journal)
+        found = Found(situation(evidence), checkpoint, before, last_step)
+        return cls(settings, store, spool, claim, found, journal)
 
     @property
     def active(self) -> bool:
@@ -245,6 +248,16 @@ class Session:
                 report.say(str(error))
         return None
 
+    def lost_after(self, checkpoint: Checkpoint) -> str:
+        """What was trained after a checkpoint and is lost, in words, as far as it is known."""
+        stem = checkpoint.stem
+        last = self.found.last_step if self.found.last_step.session == stem.session else LastStep()
+        newest = self.found.checkpoint.stem if self.found.checkpoint else None
+        if stem.session == self.claim.session:
+            newest = self.last_committed.stem if self.last_committed else None
+            last = LastStep(stem.session, self.last_step_at, exact=True)
+        return last.lost_since(checkpoint.manifest.taken_at) if stem == newest else LastStep().lost_since(0.0)
+
     def reject(self, error: CheckpointDamaged) -> None:
         """Passes a checkpoint over from now on, and goes back to the journal of the one before."""
         report.say(str(error))
@@ -289,7 +302,7 @@ class Session:
 
     def _wait_for(self, target: Manifest, timeout: float | None, *, progress: bool) -> bool:
         deadline = None if timeout is None else time.monotonic() + timeout
-        with tqdm(total=target.nbytes, unit="B", unit_scale=True, disable=not progress, leave=False) as bar:
+        with Bar(total=target.nbytes, unit="B", unit_scale=True, disable=not progress, leave=False) as bar:
             while True:
                 status = self.status()
                 if status.confirmed and parse_stem(status.confirmed) >= target.stem:
@@ -326,6 +339,8 @@ class Session:
         self._stop.set()
         self._monitor.join()
         if not self.fenced:
+            if self.last_step_at:
+                LastStep(self.claim.session, self.last_step_at, exact=True).save(self.spool.folder)
             self._write_session_file(ended=True)
             self.daemon.ensure()  # one that died a moment ago has left something to upload
         self.daemon.release()
@@ -378,6 +393,10 @@ class Session:
                 log.exception("looking after the daemon")
 
     def _look_once(self) -> None:
+        step = LastStep(self.claim.session, self.last_step_at)
+        if step.at and step != self._noted_step:
+            step.save(self.spool.folder)
+            self._noted_step = step
         if self.fenced or not self._still_ours():
             return
         if self.daemon.ensure():
