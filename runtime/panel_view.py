@@ -150,8 +150,8 @@ def _problems(status: Status, clock: Clock) -> tuple[str, ...]:
 
 def _rows(status: Status, clock: Clock) -> tuple[tuple[str, str], ...]:
     rows = [
-        ("Lost if the kernel died now", if_kernel_died(status, clock.ago)),
-        ("Lost if the machine vanished now", if_vm_vanished(status, clock.ago)),
+        ("Lost with the kernel", if_kernel_died(status, clock.ago)),
+        ("Lost with the machine", if_vm_vanished(status, clock.ago)),
         ("Snapshot", _checkpoint(status.snapshot, status.snapshot_at, clock)),
         ("Written", _checkpoint(status.written, status.written_at, clock)),
         ("Confirmed", _checkpoint(status.confirmed, status.confirmed_at, clock)),
