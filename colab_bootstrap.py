@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from holdfast.hooks.handle import Handle
 
-__all__ = ["Handle", "load_ipython_extension", "resumable", "start", "stop"]
+__all__ = ["Handle", "load_ipython_extension", "resumable", "start", "stop", "unload_ipython_extension"]
 
 T = TypeVar("T")
 
@@ -65,6 +65,14 @@ def load_ipython_extension(shell: Any) -> None:
     """``%load_ext colab_bootstrap``: as `start`."""
     del shell
     start()
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """``%unload_ext colab_bootstrap``: as `stop`, once the cell is over: ``%reload_ext`` ends nothing."""
+    del shell
+    from holdfast.hooks import handle
+
+    handle.stop_after_cell()
 
 
 def __getattr__(name: str) -> Any:

@@ -15,6 +15,8 @@ import numpy as np
 
 from holdfast.hooks import random_state
 from holdfast.runtime import report
+from holdfast.runtime.exactness_notes import note, say_inexact
+from holdfast.runtime.progress import batches_bar
 
 log = logging.getLogger("holdfast.hooks")
 
@@ -27,6 +29,11 @@ SHUFFLE: Final = re.compile(rb"Shuffle\w*:buffer@@num_elements")
 
 IGNORE_EXTERNAL_STATE: Final = 1
 """`ExternalStatePolicy.IGNORE` as the op wants it: a random map's position is saved without its state."""
+
+NO_STATE: Final = (
+    "this pipeline's state cannot be saved; a resume runs it to its place, exact if its order is fixed"
+)
+RUN_AGAIN: Final = "a generator is run again up to its place: exact where it begins the same each time"
 
 
 class Source:
@@ -100,6 +107,8 @@ class Source:
             return position, states
         if self.kind in ("py_dataset", "generator"):
             position["host"] = self.host_at_creation
+            if self.kind == "generator":
+                note("generator", "data position", RUN_AGAIN)
             return position, states
         state = self._state_of(self.iterator)
         if state is not None and len(state) <= max_bytes:
@@ -114,6 +123,8 @@ class Source:
             return None
         state = iterator_state(iterator)
         self._no_state = state is None
+        if state is None:
+            note("iterator has no state", "data position", NO_STATE)
         return state
 
     def prepare(self, position: dict[str, Any], states: dict[str, bytes], ready: Callable[[], None]) -> None:
@@ -187,8 +198,9 @@ class Source:
 
 def say_too_large(max_bytes: int) -> None:
     """Says that an iterator's state is not kept, and what a resume does instead."""
-    report.say_once(
+    say_inexact(
         "iterator too large",
+        "data position",
         f"the data pipeline's state is over {report.size(max_bytes)} (iterator_max_bytes), most of it "
         "shuffled elements; a resume goes to its place by fast-forward, in the same order only if "
         "the shuffle has a seed",
@@ -239,11 +251,10 @@ class _Skipping:
 
 def pull(iterator: Iterator[Any], count: int, what: str) -> None:
     """Takes so many items, with a bar where that is long."""
-    from tqdm import tqdm
-
-    # A bar only where it takes longer than a moment.
-    for _ in tqdm(range(count), desc=f"holdfast: {what}", unit="batch", delay=2.0, leave=False):
-        next(iterator)
+    with batches_bar(what, count) as bar:
+        for _ in range(count):
+            next(iterator)
+            bar.update()
 
 
 def state_array(state: bytes) -> np.ndarray[Any, Any]:

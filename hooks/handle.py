@@ -8,19 +8,24 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from holdfast.hooks import first_use, keras2_fit, keras_fit, loops, tf1_session
 from holdfast.hooks.colab import prepare
 from holdfast.hooks.magics import register_magic
-from holdfast.hooks.notebook import Cells, script_name
+from holdfast.hooks.notebook import Cells, evict_others, script_name
 from holdfast.hooks.on_import import after_import
+from holdfast.hooks.panel import Panel
+from holdfast.hooks.panel_output import PanelOutput
 from holdfast.hooks.patching import guarded, unpatch_all
 from holdfast.hooks.tracking import Tracker
-from holdfast.runtime import report
+from holdfast.runtime import exactness_notes, report
 from holdfast.runtime.errors import SettingsInvalid
+from holdfast.runtime.names import parse_stem
+from holdfast.runtime.panel_view import view
+from holdfast.runtime.run_status import Status
 from holdfast.runtime.session import Session
 from holdfast.runtime.settings import FILE_NAME, Settings, load
 from holdfast.runtime.settings_watch import SettingsWatch
@@ -30,69 +35,18 @@ from holdfast.runtime.stores.credentials import default_store
 LOG_NAME: Final = "kernel.log"
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
-    """Where a run stands. Times are Unix times in seconds, 0 for never.
-
-    Attributes:
-        run: Name of the run.
-        store: URL of the store.
-        situation: What happened before this session began.
-        snapshot: Newest snapshot committed to the local spool; empty for none.
-        snapshot_at: When it was taken.
-        written: Newest checkpoint written to the store; empty for none.
-        written_at: When that was done.
-        confirmed: Newest checkpoint known to be safe there; empty for none.
-        confirmed_at: When that was known.
-        unconfirmed: Why what is written is not confirmed; empty where it is, or soon will be.
-        warning: What to know of the room that is left; empty for nothing.
-        problem: What fails at present; empty for nothing that is known.
-    """
-
-    run: str
-    store: str
-    situation: str
-    snapshot: str
-    snapshot_at: float
-    written: str
-    written_at: float
-    confirmed: str
-    confirmed_at: float
-    unconfirmed: str
-    warning: str
-    problem: str
-
-    def __str__(self) -> str:
-        now = time.time()
-
-        def line(name: str, stem: str, at: float) -> str:
-            return f"  {name:<10} {stem}, {report.ago(now - at)} ago" if stem else f"  {name:<10} none yet"
-
-        lines = [
-            f"run {self.run!r} in {self.store} ({self.situation})",
-            line("snapshot", self.snapshot, self.snapshot_at),
-            line("written", self.written, self.written_at),
-            line("confirmed", self.confirmed, self.confirmed_at),
-        ]
-        if self.unconfirmed:
-            lines[-1] += f": {self.unconfirmed}"
-        if self.warning:
-            lines.append(f"  warning    {self.warning}")
-        if self.problem:
-            lines.append(f"  problem    {self.problem}")
-        return "\n".join(lines)
-
-
 class Handle:
     """The running runtime, for the user."""
 
     def __init__(self, session: Session, tracker: Tracker, undo: list[Callable[[], None]]) -> None:
         self._session, self._tracker, self._undo = session, tracker, undo
+        self._panel: Panel | None = None
+        self._leaving = False
 
     def status(self) -> Status:
         """Where the run stands."""
         session, daemon = self._session, self._session.status()
-        newest = session.last_committed
+        newest, last_cell = session.last_committed, self._tracker.cells.last
         problem = daemon.fenced or daemon.error
         if session.fenced:
             problem = problem or "another session has taken the run over"
@@ -100,16 +54,75 @@ class Handle:
             run=session.settings.run,
             store=session.settings.store,
             situation=session.found.situation,
+            found=found_text(session),
             snapshot=str(newest.stem) if newest else "",
             snapshot_at=newest.taken_at if newest else 0.0,
             written=daemon.written,
             written_at=daemon.written_at,
             confirmed=daemon.confirmed,
             confirmed_at=daemon.confirmed_at,
+            confirmed_taken_at=daemon.confirmed_taken_at,
+            confirmed_here=_is_of(daemon.confirmed, session),
+            last_step_at=session.last_step_at,
+            persist_seconds=session.settings.persist_seconds,
             unconfirmed=daemon.unconfirmed,
             warning=daemon.warning,
             problem=problem,
+            problem_since=daemon.error_since if daemon.error else 0.0,
+            snapshot_problem=session.snapshot_problem,
+            fenced=session.fenced or bool(daemon.fenced),
+            ended=session.closed,
+            uploading=daemon.uploading,
+            uploading_bytes=daemon.uploading_bytes,
+            uploading_total=daemon.uploading_total,
+            uploading_since=daemon.uploading_since,
+            space_used=daemon.space_used,
+            space_free=daemon.space_free,
+            cell=last_cell.outcome if last_cell else "",
+            cell_again=bool(last_cell and last_cell.again),
+            inexact=exactness_notes.notes(),
+            said=report.recent(),
         )
+
+    def show(self) -> None:
+        """Shows where the run stands: in a notebook as the panel, in a terminal as text."""
+        output = PanelOutput.in_notebook()
+        if self._panel is not None:
+            self._panel.show()
+        elif output is not None:
+            output.show(view(self.status(), time.time()))
+        else:
+            print(self.status())
+
+    def show_panel(self, wanted: str) -> None:
+        """Shows the panel where that is wanted, and keeps it true.
+
+        Args:
+            wanted: The setting ``panel``: ``auto``, in notebooks; ``on``, also as text in a terminal; ``off``.
+        """
+        output = PanelOutput.in_notebook() if wanted != "off" else None
+        if output is not None and self._panel is None and self.active:
+            self._panel = Panel(self.status, output)
+            self._undo.insert(0, self._panel.close)  # the last to go: it shows the end of all else
+        if self._panel is not None or (wanted == "on" and self._tracker.cells.in_notebook):
+            self.show()
+
+    def stop_after_cell(self) -> None:
+        """Ends the runtime at the end of the running cell, unless `start` is called before."""
+        self._leaving = True
+
+    def stay(self) -> None:
+        """Takes `stop_after_cell` back."""
+        self._leaving = False
+
+    def leave(self) -> None:
+        """At a cell's end: stops where that was asked for."""
+        if self._leaving:
+            self.stop()
+
+    def slots(self) -> list[str]:
+        """The names of the run's slots."""
+        return [slot.name for slot in self._session.journal.slots]
 
     def checkpoint(self) -> None:
         """Asks for a checkpoint now: at the next step, where a training runs, and up at once."""
@@ -160,7 +173,7 @@ class Handle:
             stop()
 
     def __repr__(self) -> str:
-        return f"<holdfast {self.status()}>"
+        return f"<holdfast run {self._session.settings.run!r} in {self._session.settings.store}>"
 
     @property
     def fenced(self) -> bool:
@@ -177,13 +190,19 @@ class Handle:
         have = self._session.settings
         return (have.store, have.run) == (normalise(settings.store), settings.run)
 
-    def close(self) -> None:
-        """Ends everything that `start` began."""
+    def close(self, *, exiting: bool = False) -> None:
+        """Ends everything that `start` began.
+
+        Args:
+            exiting: Whether the process ends, so that nobody is shown anything any more.
+        """
+        if exiting and self._panel is not None:
+            guarded(self._panel.close)(say_last=False)
         while self._undo:
             guarded(self._undo.pop())()
 
 
-_current: Handle | None = None
+_current: Handle | None = globals().get("_current")  # a reload of this module keeps the one that runs
 
 
 def start(arguments: dict[str, Any], folder: Path, *, default_run: str = "") -> Handle:
@@ -206,11 +225,15 @@ def start(arguments: dict[str, Any], folder: Path, *, default_run: str = "") -> 
     if _current is not None and _current.active:
         # Nothing asked for: the one that runs, also where the working folder has changed since.
         if not (arguments.get("store") or arguments.get("run")) or _current.same_as(settings):
+            _current.stay()
             report.say(f"rerun: the runtime of run {_current.status().run!r} goes on")
+            guarded(_current.show_panel)(getattr(settings, "panel", "auto"))
             return _current
         report.say("another store or run: the runtime is started anew")
         stop()
+    evict_others()
     report.forget_all()
+    exactness_notes.forget_all()
     prepare(settings.store)
     session = Session.open(settings)
     undo: list[Callable[[], None]] = [session.close]
@@ -231,6 +254,8 @@ def start(arguments: dict[str, Any], folder: Path, *, default_run: str = "") -> 
         watch = SettingsWatch(folder / FILE_NAME, read_settings, session)
         undo.append(watch.stop)
         _current = Handle(session, tracker, undo)
+        cells.evicted = _current.close
+        tracker.at_cell_end(_current.leave)
         register_magic(_current)
     except BaseException:
         while undo:
@@ -238,15 +263,26 @@ def start(arguments: dict[str, Any], folder: Path, *, default_run: str = "") -> 
         raise
     atexit.register(_at_exit, os.getpid())
     _announce(session)
+    guarded(_current.show_panel)(getattr(settings, "panel", "auto"))
     return _current
 
 
-def stop() -> None:
-    """Ends the runtime, if one runs."""
+def stop(*, exiting: bool = False) -> None:
+    """Ends the runtime, if one runs.
+
+    Args:
+        exiting: Whether the process ends.
+    """
     global _current
     handle, _current = _current, None
     if handle is not None:
-        handle.close()
+        handle.close(exiting=exiting)
+
+
+def stop_after_cell() -> None:
+    """Ends the runtime at the end of the running cell; ``%reload_ext`` starts it again before that."""
+    if _current is not None:
+        _current.stop_after_cell()
 
 
 def install_keras(tracker: Tracker) -> None:
@@ -257,7 +293,7 @@ def install_keras(tracker: Tracker) -> None:
 
 def _at_exit(process: int) -> None:
     if os.getpid() == process:  # not in a forked child
-        stop()
+        stop(exiting=True)
 
 
 def _complete(settings: Settings, default_run: str) -> Settings:
@@ -282,17 +318,24 @@ def _default_run() -> str:
 def _announce(session: Session) -> None:
     found = session.found
     head = f"run {session.settings.run!r} in {session.settings.store}: {found.situation}"
-    if found.checkpoint is None:
-        report.say(f"{head}; nothing to restore")
-        return
-    manifest = found.checkpoint.manifest
-    age = report.ago(time.time() - manifest.taken_at)
-    report.say(
-        f"{head}; found checkpoint {manifest.stem} in the {found.checkpoint.shelf.origin}, {age} old, "
-        f"{report.size(manifest.nbytes)}"
-    )
+    report.say(f"{head}; {found_text(session)}")
     if found.situation == "takeover":
         report.say("the session before still runs; it stops writing now that this one has claimed the run")
+
+
+def found_text(session: Session) -> str:
+    """What the session's start found to restore from; its age is that of then."""
+    checkpoint = session.found.checkpoint
+    if checkpoint is None:
+        return "nothing to restore"
+    manifest = checkpoint.manifest
+    age, size = report.ago(session.began_at - manifest.taken_at), report.size(manifest.nbytes)
+    return f"found checkpoint {manifest.stem} in the {checkpoint.shelf.origin}, {age} old, {size}"
+
+
+def _is_of(stem: str, session: Session) -> bool:
+    """Whether the checkpoint of that name, if it is one, is the session's own."""
+    return bool(stem) and parse_stem(stem).session == session.claim.session
 
 
 def _log_to(path: Path) -> Callable[[], None]:

@@ -18,7 +18,7 @@ from typing import Any, Final
 from holdfast.hooks.keras2_stream import Stream, first_state
 from holdfast.hooks.patching import guarded, patch
 from holdfast.hooks.weak import WeakIdentityMap
-from holdfast.runtime import report
+from holdfast.runtime.exactness_notes import say_inexact
 
 PHILOX: Final = 1
 """The algorithm's number, as the stateless ops want it."""
@@ -210,8 +210,9 @@ class RandomStreams:
             return None
         # A function within, such as one that XLA compiles or that others call too, is left alone.
         if hidden or home is not chain[-1]:
-            report.say_once(
+            say_inexact(
                 "hidden stream",
+                "random numbers",
                 f"{op} in the training draws from TensorFlow's hidden state: after a resume it draws other, "
                 "equally random numbers",
             )

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from holdfast.hooks import plain
-from holdfast.runtime import report
+from holdfast.runtime.exactness_notes import say_inexact
 
 log = logging.getLogger("holdfast.hooks")
 
@@ -71,8 +71,9 @@ class Watched:
                     changed[name] = plain.encode(value, arrays)
             except plain.TooLarge as error:
                 opaque.append(name)
-                report.say_once(
+                say_inexact(
                     f"too large {self.kind}.{name}",
+                    "callbacks and data",
                     f"{self.kind}.{name} is too large to be kept ({error}); a resume begins it anew",
                 )
             except plain.NotPlain:

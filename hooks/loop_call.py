@@ -18,7 +18,7 @@ from holdfast.hooks.loop_random import Generators
 from holdfast.hooks.loop_return import LoopReturn
 from holdfast.hooks.loop_selection import select
 from holdfast.hooks.saving import Piece
-from holdfast.runtime import report
+from holdfast.runtime.exactness_notes import say_inexact
 from holdfast.runtime.journal import TrainingCall, finish
 from holdfast.runtime.manifest import Kind
 
@@ -260,8 +260,9 @@ class LoopCall:
                 continue
             state = iterator_state(iterator)
             if state is None or len(state) > self._max_bytes:
-                report.say_once(
+                say_inexact(
                     "iterator by hand",
+                    "data position",
                     "the place of a data iterator that was made before this loop cannot be kept: its state is "
                     "too large (iterator_max_bytes), or it has none; a resume begins it anew",
                 )

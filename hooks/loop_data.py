@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from holdfast.hooks import random_state
-from holdfast.hooks.data_position import SHUFFLE, iterator_state, pull, with_state
+from holdfast.hooks.data_position import SHUFFLE, iterator_state, pull, say_too_large, with_state
 from holdfast.hooks.loop_seeds import Seeds
-from holdfast.runtime import report
 
 INDEXED: Final = (list, tuple, range, str, bytes)
 
@@ -163,12 +162,7 @@ class Pipeline(Stream):
             into.states[self.name] = state
         elif state is not None:
             self.exact = False
-            report.say_once(
-                "iterator too large",
-                f"the data pipeline's state is over {report.size(max_bytes)} (iterator_max_bytes), most of it "
-                "shuffled elements; a resume goes to its place by fast-forward, in the same order only if "
-                "the shuffle has a seed",
-            )
+            say_too_large(max_bytes)
 
     def hosts(self, into: Saved) -> None:
         """What a pipeline draws, it draws itself."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from holdfast.hooks.loop_match import LOOP, Candidate, Group, candidates, forese
 from holdfast.hooks.loop_restore import Restoring
 from holdfast.hooks.loop_return import LoopReturn
 from holdfast.hooks.loop_selection import Match, match
+from holdfast.hooks.past import described
 from holdfast.runtime import report
 from holdfast.runtime.errors import CheckpointDamaged, FormatInvalid
 from holdfast.runtime.journal import Decision, Place, Slot, TrainingCall, decide
@@ -143,7 +143,8 @@ class LoopPast:
         self.session.resumed(part, action, done, int(within[-1]["done"]) if within else 0)
 
     def _announce(self, part: CheckpointPart, call: TrainingCall | None) -> None:
-        origin = f"{part.stem} from the {part.origin}, {report.ago(time.time() - part.taken_at)} old"
+        resumes = self.decision.action.startswith("resume")
+        origin = described(part, self.tracker.session if resumes else None)
         again = self.tracker.wishes.line("fresh", part.slot)
         fresh = f"({origin}). To begin anew: {again}"
         where, levels = "its first item", self.goes.position.levels

@@ -5,25 +5,55 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
 from holdfast.hooks.patching import guarded
 from holdfast.runtime.journal import Place
 
+Outcome = Literal["running", "done", "interrupted", "failed"]
+
+EVENTS: Final = ("pre_run_cell", "post_run_cell")
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One execution of a cell.
+
+    Attributes:
+        cell: Its name.
+        again: Whether this kernel has executed it before, since the runtime was started.
+        outcome: What became of it.
+    """
+
+    cell: str
+    again: bool = False
+    outcome: Outcome = "running"
+
 
 class Cells:
-    """Follows IPython's cells; without IPython, the whole script counts as one."""
+    """Follows IPython's cells; without IPython, the whole script counts as one.
+
+    Attributes:
+        last: The running execution of a cell, or else the last one; None before the first, and in scripts.
+        evicted: Called by `evict_others`.
+    """
 
     def __init__(self) -> None:
-        self._shell = self._find_shell()
+        self._shell = find_shell()
         self._cell = "" if self._shell is not None else f"script:{script_name()}"
         self._ordinal = self.execution = 0
         self._at_end: list[Callable[[], None]] = []
+        self._known: set[str] = set()
+        self.last: Execution | None = None
+        self.evicted: Callable[[], None] = self.close
+        # Kept as they were registered: after a reload of this module, the class gives other ones.
+        self._callbacks = dict(zip(EVENTS, (self._before_cell, self._after_cell), strict=True))
         if self._shell is not None:
             self._cell = "cell:at-start"
-            self._shell.events.register("pre_run_cell", self._before_cell)
-            self._shell.events.register("post_run_cell", self._after_cell)
+            for event, callback in self._callbacks.items():
+                self._shell.events.register(event, callback)
 
     @property
     def in_notebook(self) -> bool:
@@ -56,26 +86,52 @@ class Cells:
 
     def close(self) -> None:
         """Stops following."""
-        self._after_cell()
+        self._run_actions()
         self._at_end.clear()
         if self._shell is not None:
-            self._shell.events.unregister("pre_run_cell", self._before_cell)
-            self._shell.events.unregister("post_run_cell", self._after_cell)
+            for event, callback in self._callbacks.items():
+                if callback in self._shell.events.callbacks[event]:
+                    self._shell.events.unregister(event, callback)
             self._shell = None
 
     def _before_cell(self, info: Any = None) -> None:
         self._cell, self._ordinal = cell_name(self._shell, info), 0
         self.execution += 1
+        self.last = Execution(self._cell, again=self._cell in self._known)
+        self._known.add(self._cell)
 
     def _after_cell(self, result: Any = None) -> None:
-        del result
-        for action in self._at_end:
+        if self.last is not None:  # else it is the cell in which the runtime was started
+            self.last = replace(self.last, outcome=outcome_of(result))
+        self._run_actions()
+
+    def _run_actions(self) -> None:
+        for action in list(self._at_end):
             guarded(action)()
 
-    @staticmethod
-    def _find_shell() -> Any:
-        ipython = sys.modules.get("IPython")
-        return ipython.get_ipython() if ipython is not None else None
+
+def evict_others() -> None:
+    """Ends what an earlier import of this module has left: it would follow every cell a second time."""
+    shell = find_shell()
+    for callback in list(shell.events.callbacks["pre_run_cell"]) if shell is not None else ():
+        other: Any = getattr(callback, "__self__", None)
+        kind = type(other)
+        if (kind.__module__, kind.__qualname__) == (__name__, Cells.__qualname__):
+            guarded(other.evicted)()
+
+
+def outcome_of(result: Any) -> Outcome:
+    """What became of a cell, by what IPython gives its callbacks; it may give nothing."""
+    error = getattr(result, "error_before_exec", None) or getattr(result, "error_in_exec", None)
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    return "failed" if error is not None else "done"
+
+
+def find_shell() -> Any:
+    """The running IPython, or None; it is not imported for that."""
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython is not None else None
 
 
 def cell_name(shell: Any, info: Any) -> str:

@@ -19,6 +19,7 @@ from holdfast.runtime import report
 from holdfast.runtime.errors import CheckpointDamaged, RestoreFailed
 from holdfast.runtime.journal import Decision, Slot, TrainingCall, decide, structure_difference
 from holdfast.runtime.restore import CheckpointPart
+from holdfast.runtime.session import Session
 
 log = logging.getLogger("holdfast.hooks")
 
@@ -273,7 +274,9 @@ class Past:
 
     def _announce(self, part: CheckpointPart, past: TrainingCall, changes: str) -> None:
         position = part.state["position"]
-        origin, fresh = described(part), self.tracker.wishes.line("fresh", part.slot)
+        resumes = self.decision.action.startswith("resume")
+        origin = described(part, self.session if resumes else None)
+        fresh = self.tracker.wishes.line("fresh", part.slot)
         where = f"epoch {position['epoch'] + 1}/{self.epochs}"
         if position["executions"]:
             where += f", after {position['executions'] * per_execution(self.model)} batches"
@@ -298,9 +301,17 @@ class Past:
         report.say(text)
 
 
-def described(part: CheckpointPart) -> str:
-    """A checkpoint for people: its name, where it lies, how old it is."""
-    return f"{part.stem} from the {part.origin}, {report.ago(time.time() - part.taken_at)} old"
+def described(part: CheckpointPart, session: Session | None = None) -> str:
+    """A checkpoint for people: its name, where it lies, how old it is.
+
+    Args:
+        part: The checkpoint.
+        session: Where a training goes on from it: what was lost after it is told as far as it is known.
+    """
+    text = f"{part.stem} from the {part.origin}, {report.ago(time.time() - part.taken_at)} old"
+    if session is None:
+        return text
+    return f"{text}; {session.lost_after(part.checkpoint)}"
 
 
 def per_execution(model: Any) -> int:

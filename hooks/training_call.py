@@ -19,6 +19,7 @@ from holdfast.hooks.saving import Piece
 from holdfast.hooks.tracking import Tracker
 from holdfast.runtime import report
 from holdfast.runtime.crashpoints import reach
+from holdfast.runtime.exactness_notes import note
 from holdfast.runtime.journal import Decision, Slot, TrainingCall, finish
 from holdfast.runtime.manifest import Kind
 
@@ -163,9 +164,9 @@ class FitCall:
             rest = self._go_to_position(original)
         except Exception:
             log.exception("data position")
-            report.say(
-                "the place in the data could not be restored; the epoch begins over with the restored state"
-            )
+            lost = "the place in the data could not be restored; the epoch begins over with the restored state"
+            note("data place lost", "data position", lost)
+            report.say(lost)
             self._executions = 0
             rest = original
         self.restored = None

@@ -124,7 +124,7 @@ class Carrier:
             return True
         try:
             self.status.uploading, self.status.uploading_bytes = str(stem), 0
-            self.status.uploading_total = snapshot.nbytes
+            self.status.uploading_total, self.status.uploading_since = snapshot.nbytes, time.time()
             self.status.save(self.spool.folder)
             written = self._uploader.upload(snapshot, service.incarnation, self._progress)
         except ObjectNotFound as error:
@@ -194,6 +194,8 @@ class Carrier:
         newest = self._confirmations.confirmed
         if newest is not None and self.status.confirmed != str(newest):
             self.status.confirmed, self.status.confirmed_at = str(newest), time.time()
+            stored = self._catalogue.read.get(newest)
+            self.status.confirmed_taken_at = stored.taken_at if stored is not None else 0.0
         self.status.unconfirmed = self._confirmations.reason
         self.status.save(self.spool.folder)
 

@@ -70,6 +70,7 @@ def fill(
     shelf: Shelf,
     wanted: Sequence[tuple[TensorRecord, memoryview]],
     damaged: Callable[[str, TensorRecord], Exception],
+    progress: Callable[[int], object] = lambda _: None,
 ) -> None:
     """Fills the memory of tensors and checks their hashes.
 
@@ -77,6 +78,7 @@ def fill(
         shelf: Where the objects lie.
         wanted: Tensors, each with its memory as flat bytes.
         damaged: Makes the error for a tensor, which is then raised.
+        progress: Told how many bytes more are there, on the calling thread.
     """
     targets = [_Target(record, memory, missing=len(memory)) for record, memory in wanted]
     longest = REMOTE_RANGE_BYTES if shelf.store.capabilities.remote else RANGE_BYTES
@@ -95,9 +97,10 @@ def fill(
     with ThreadPoolExecutor(
         2 * shelf.store.capabilities.parallel, thread_name_prefix="holdfast-restore"
     ) as pool:
-        for future in [pool.submit(read, pieces) for pieces in ranges]:
+        for future, pieces in [(pool.submit(read, pieces), pieces) for pieces in ranges]:
             try:
                 future.result()
+                progress(sum(piece.end - piece.begin for piece in pieces))
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise

@@ -5,11 +5,18 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
+from typing import Final
+
+RECENT: Final = 20
+"""Lines that are kept for whoever asks what was said last."""
 
 log = logging.getLogger("holdfast")
 _lock = threading.Lock()
 _said: set[str] = set()
+_recent: deque[tuple[float, str]] = deque(maxlen=RECENT)
 
 
 def _print(line: str) -> None:
@@ -28,6 +35,8 @@ def speak_through(out: Callable[[str], None] | None) -> None:
 def say(text: str) -> None:
     """Says one line."""
     log.info("%s", text)
+    with _lock:
+        _recent.append((time.time(), text))
     _out(f"holdfast: {text}")
 
 
@@ -50,6 +59,18 @@ def forget_all() -> None:
     """Lets everything be said again: a new session begins."""
     with _lock:
         _said.clear()
+        _recent.clear()
+
+
+def recent() -> tuple[tuple[float, str], ...]:
+    """The last lines, oldest first, each with the Unix time in seconds at which it was said."""
+    with _lock:
+        return tuple(_recent)
+
+
+def is_watched() -> bool:
+    """Whether somebody looks at what is shown for a moment: a notebook, or a terminal."""
+    return _out is not _print or sys.stderr.isatty()
 
 
 def ago(seconds: float) -> str:

@@ -16,6 +16,7 @@ from holdfast.runtime.errors import (
 from holdfast.runtime.journal import Journal, journal_from_dict
 from holdfast.runtime.manifest import Kind, Manifest, TensorRecord, manifest_from_bytes
 from holdfast.runtime.names import Stem
+from holdfast.runtime.progress import bytes_bar
 from holdfast.runtime.reading import fill
 from holdfast.runtime.shelf import Shelf, newest_first
 
@@ -102,7 +103,9 @@ class Checkpoint:
         """
         records = list(wanted)
         made = {record.spec.name: allocate(record) for record in records}
-        fill(self.shelf, [(record, made[record.spec.name][1]) for record in records], self._damaged)
+        targets = [(record, made[record.spec.name][1]) for record in records]
+        with bytes_bar(f"reading from the {self.shelf.origin}", sum(map(_nbytes, records))) as bar:
+            fill(self.shelf, targets, self._damaged, bar.update)
         reach("restore.read")
         return {name: value for name, (value, _) in made.items()}
 
@@ -113,6 +116,10 @@ class Checkpoint:
             origin=self.shelf.origin,
             where=f"{self.shelf.store.url}/{self.shelf.object_path(record.object)}",
         )
+
+
+def _nbytes(record: TensorRecord) -> int:
+    return record.spec.nbytes
 
 
 def read_manifest(shelf: Shelf, stem: Stem, size: int | None = None) -> Manifest:

@@ -9,11 +9,9 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
-
-from tqdm import tqdm
 
 from holdfast.runtime import claims, report, schedule
 from holdfast.runtime.claims import Claim
@@ -29,9 +27,11 @@ from holdfast.runtime.errors import (
 )
 from holdfast.runtime.holder import left_by
 from holdfast.runtime.journal import Journal
+from holdfast.runtime.last_step import NOTE_SECONDS, LastStep
 from holdfast.runtime.machine import ProcessId, machine_id
 from holdfast.runtime.manifest import Manifest
 from holdfast.runtime.names import Stem, check_run_name, parse_stem
+from holdfast.runtime.progress import Bar
 from holdfast.runtime.restore import Checkpoint, CheckpointPart, newest, open_checkpoint
 from holdfast.runtime.resumptions import MAX_RESUMPTIONS, Resumption, together
 from holdfast.runtime.retention import Policy
@@ -44,8 +44,8 @@ from holdfast.runtime.status import DaemonStatus
 from holdfast.runtime.stores import Store, normalise, open_store
 from holdfast.runtime.writer import Writer
 
-MONITOR_SECONDS: Final = 1.0
-"""How often the session looks after its daemon."""
+MONITOR_SECONDS: Final = NOTE_SECONDS
+"""How often the session looks after its daemon, and notes its last step."""
 
 STORE_SECONDS: Final = 60.0
 """How long an operation of the store is tried again while the user waits for it."""
@@ -69,6 +69,7 @@ class Found:
     situation: Situation
     checkpoint: Checkpoint | None
     claimed_before: Claim | None
+    last_step: LastStep = field(default_factory=LastStep)
 
 
 _open: weakref.WeakSet[Session] = weakref.WeakSet()
@@ -83,7 +84,14 @@ os.register_at_fork(after_in_child=_close_in_child)
 
 
 class Session:
-    """One process's part in a run, from its claim to its end."""
+    """One process's part in a run, from its claim to its end.
+
+    Attributes:
+        began_at: Unix time in seconds at which it was opened.
+        last_committed: Manifest of the newest snapshot in the spool; None before the first of this session.
+        last_step_at: Unix time in seconds at which a step of any training ended last; 0 before the first.
+        snapshot_problem: Why the last snapshot could not be written; empty where it was.
+    """
 
     def __init__(
         self, settings: Settings, store: Store, spool: Spool, claim: Claim, found: Found, journal: Journal
@@ -99,6 +107,10 @@ class Session:
         self.fenced = False
         self.closed = False
         self.last_committed: Manifest | None = None
+        self.began_at = time.time()
+        self.last_step_at = 0.0
+        self.snapshot_problem = ""
+        self._noted_step = LastStep()
         self._sequence = 0
         self._last_snapshot = time.monotonic()
         self._stop = threading.Event()
@@ -128,7 +140,7 @@ class Session:
         spool = Spool(spool_folder(base, settings.store, settings.run))
         spool.make_folders()
         before = claims.read_highest(store)
-        last = Service.load(spool.folder)
+        last, last_step = Service.load(spool.folder), LastStep.load(spool.folder)
         reach("start.evidence")
         name = secrets.token_hex(4)
         claim = claims.make_claim(store, name, machine, process, time.time(), before=left_by(last))
@@ -147,7 +159,8 @@ class Session:
             has_checkpoint=pair is not None,
         )
         checkpoint, journal = pair or (None, Journal())
-        return cls(settings, store, spool, claim, Found(situation(evidence), checkpoint, before), journal)
+        found = Found(situation(evidence), checkpoint, before, last_step)
+        return cls(settings, store, spool, claim, found, journal)
 
     @property
     def active(self) -> bool:
@@ -157,7 +170,8 @@ class Session:
     # --- saving -----------------------------------------------------------------------------
 
     def due(self, *, epoch_ended: bool = False) -> bool:
-        """Whether the schedule wants a snapshot now; never while one is in the making."""
+        """Whether the schedule wants a snapshot now, a step having ended; never while one is in the making."""
+        self.last_step_at = time.time()
         interval = self.settings.snapshot_seconds
         now = time.monotonic()
         if not schedule.snapshot_due(now, self._last_snapshot, interval, epoch_ended=epoch_ended):
@@ -188,9 +202,11 @@ class Session:
 
     def _committed(self, manifest: Manifest) -> None:
         self.last_committed = manifest
+        self.snapshot_problem = ""
         report.forget("spool full")
 
     def _not_committed(self, stem: Stem, error: Exception) -> None:
+        self.snapshot_problem = str(error) or repr(error)
         if isinstance(error, SpoolFull):
             report.say_once("spool full", f"{error}. Training goes on; older snapshots were dropped")
             log.warning("snapshot %s: %s", stem, error)
@@ -238,6 +254,16 @@ class Session:
             )
         )
 
+    def lost_after(self, checkpoint: Checkpoint) -> str:
+        """What was trained after a checkpoint and is lost, in words, as far as it is known."""
+        stem = checkpoint.stem
+        last = self.found.last_step if self.found.last_step.session == stem.session else LastStep()
+        newest = self.found.checkpoint.stem if self.found.checkpoint else None
+        if stem.session == self.claim.session:
+            newest = self.last_committed.stem if self.last_committed else None
+            last = LastStep(stem.session, self.last_step_at, exact=True)
+        return last.lost_since(checkpoint.manifest.taken_at) if stem == newest else LastStep().lost_since(0.0)
+
     def reject(self, error: CheckpointDamaged) -> None:
         """Passes a checkpoint over from now on, and goes back to the journal of the one before."""
         report.say(str(error))
@@ -283,7 +309,7 @@ class Session:
 
     def _wait_for(self, target: Manifest, timeout: float | None, *, progress: bool) -> bool:
         deadline = None if timeout is None else time.monotonic() + timeout
-        with tqdm(total=target.nbytes, unit="B", unit_scale=True, disable=not progress, leave=False) as bar:
+        with Bar(total=target.nbytes, unit="B", unit_scale=True, disable=not progress, leave=False) as bar:
             while True:
                 status = self.status()
                 if status.confirmed and parse_stem(status.confirmed) >= target.stem:
@@ -320,6 +346,8 @@ class Session:
         self._stop.set()
         self._monitor.join()
         if not self.fenced:
+            if self.last_step_at:
+                LastStep(self.claim.session, self.last_step_at, exact=True).save(self.spool.folder)
             self._write_session_file(ended=True)
             self.daemon.ensure()  # one that died a moment ago has left something to upload
         self.daemon.release()
@@ -372,6 +400,10 @@ class Session:
                 log.exception("looking after the daemon")
 
     def _look_once(self) -> None:
+        step = LastStep(self.claim.session, self.last_step_at)
+        if step.at and step != self._noted_step:
+            step.save(self.spool.folder)
+            self._noted_step = step
         if self.fenced or not self._still_ours():
             return
         if self.daemon.ensure():

@@ -28,8 +28,10 @@ class DaemonStatus:
         written_at: Unix time in seconds at which it was written.
         confirmed: Newest checkpoint known to be safe in the store; empty for none.
         confirmed_at: Unix time in seconds at which that was known.
+        confirmed_taken_at: Unix time in seconds of its snapshot; 0 where that is not known.
         uploading: The checkpoint being uploaded; empty for none.
         uploading_bytes: Bytes it has so far.
+        uploading_since: Unix time in seconds at which the upload began.
         uploading_total: Bytes to be written for it, where that is known; what is unchanged is not.
         bytes_written: Bytes of objects written since the daemon began.
         unconfirmed: Why what is written is not confirmed; empty where it is, or soon will be.
@@ -49,8 +51,10 @@ class DaemonStatus:
     written_at: float = 0.0
     confirmed: str = ""
     confirmed_at: float = 0.0
+    confirmed_taken_at: float = 0.0
     uploading: str = ""
     uploading_bytes: int = 0
+    uploading_since: float = 0.0
     uploading_total: int = 0
     bytes_written: int = 0
     unconfirmed: str = ""

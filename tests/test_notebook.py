@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from jupyter_client.manager import KernelManager
 
-GIVE_UP_SECONDS = 300
+from helpers.notebook import Kernel, running_kernel
 
 BOOTSTRAP = "import colab_bootstrap; handle = colab_bootstrap.start()"
 
@@ -40,47 +36,11 @@ print("bits", xxhash.xxh3_64_hexdigest(state), history.history["loss"])
 """
 
 
-class Kernel:
-    """A kernel and its client: runs cells, and gives what they print."""
-
-    def __init__(self, manager: KernelManager) -> None:
-        self.manager = manager
-        self.client = manager.client()
-        self.client.start_channels()
-        self.client.wait_for_ready(timeout=GIVE_UP_SECONDS)
-
-    def run(self, cell: str, watch: Callable[[str], None] = lambda line: None) -> str:
-        """Runs a cell to its end; its output, tracebacks included."""
-        request = self.client.execute(cell)
-        printed = ""
-        while True:
-            message = self.client.get_iopub_msg(timeout=GIVE_UP_SECONDS)
-            if message["parent_header"].get("msg_id") != request:
-                continue
-            content: dict[str, Any] = message["content"]
-            match message["msg_type"]:
-                case "stream":
-                    printed += content["text"]
-                    watch(printed)
-                case "error":
-                    printed += content["ename"]
-                case "status" if content["execution_state"] == "idle":
-                    self.client.get_shell_msg(timeout=GIVE_UP_SECONDS)
-                    return printed
-
-
 @pytest.fixture
 def kernel(tmp_path: Path) -> Iterator[Kernel]:
     """A kernel in an empty folder."""
-    environment = {**os.environ, "HOLDFAST_SPOOL": str(tmp_path / "spool"), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    manager = KernelManager()
-    manager.start_kernel(cwd=str(tmp_path), env=environment)
-    made = Kernel(manager)
-    yield made
-    made.client.stop_channels()
-    manager.shutdown_kernel()
-    with contextlib.suppress(RuntimeError):
-        manager.cleanup_resources()
+    with running_kernel(tmp_path) as made:
+        yield made
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")  # jupyter_client's own
@@ -120,6 +80,7 @@ def test_interrupted_and_rerun_in_a_live_kernel_it_goes_on_with_nothing_lost(ker
     assert "no step is trained" in printed
     assert "step" not in printed.replace("no step", "")
     assert kernel.run(BITS) == expected
-    status = kernel.run("handle.wait(); get_ipython().run_line_magic('holdfast', 'status')")
+    assert "is safe in" in kernel.run("%holdfast wait")
+    status = kernel.run("print(handle.status())")
     assert "confirmed" in status
     assert "none yet" not in status
