@@ -124,8 +124,12 @@ class Session:
         _open.add(self)
 
     @classmethod
-    def open(cls, settings: Settings) -> Session:
+    def open(cls, settings: Settings, choose_run: Callable[[frozenset[str]], str] | None = None) -> Session:
         """Claims the run and finds its newest checkpoint.
+
+        Args:
+            settings: The settings.
+            choose_run: Names the run instead, given those of the store.
 
         Raises:
             StoreUnusable: The store cannot be used.
@@ -135,6 +139,8 @@ class Session:
         settings = replace(settings, store=normalise(settings.store), run=check_run_name(settings.run))
         top = open_patiently(settings.store)
         top.check()
+        if choose_run is not None:
+            settings = replace(settings, run=check_run_name(choose_run(top.list("").folders)))
         store = top.under(settings.run)
         base = Path(settings.spool).expanduser().absolute()
         machine, process = machine_id(base), ProcessId.own()
