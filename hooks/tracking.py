@@ -79,6 +79,7 @@ class Tracker:
         self._running = _Running()
         self._wanted = False
         self._taken: dict[str, int] = {}
+        session.ask_for_checkpoint = self.request_checkpoint
 
     @property
     def journal(self) -> Journal:

@@ -30,6 +30,7 @@ from holdfast.runtime.errors import (
     StoreUnavailable,
 )
 from holdfast.runtime.journal import Journal
+from holdfast.runtime.limit_watch import LimitWatch
 from holdfast.runtime.machine import ProcessId, machine_id
 from holdfast.runtime.manifest import Manifest
 from holdfast.runtime.names import Stem, parse_stem
@@ -112,6 +113,8 @@ class Session:
         self.fenced = False
         self.closed = False
         self.last_committed: Manifest | None = None
+        self.ask_for_checkpoint: Callable[[], None] = lambda: None  # until something can be trained
+        self._limits = LimitWatch()
         self._sequence = 0
         self._last_snapshot = time.monotonic()
         self._stop = threading.Event()
@@ -393,3 +396,9 @@ class Session:
             report.say_once("store filling", status.warning)
         else:
             report.forget("store filling")
+        self._limits.look(
+            getattr(self.settings, "time_limit_hours", 0.0),
+            self.ask_for_checkpoint,
+            self.next_stem(),
+            parse_stem(status.confirmed) if status.confirmed else None,
+        )

@@ -1,4 +1,4 @@
-"""Colab's packages in an environment of their own: installing Holdfast changes none of them, and it works there.
+"""Colab's packages in an environment of their own: installing Holdfast changes none, and it works there.
 
 ``python tests/colab_environment.py [FOLDER] [PYTEST ARGUMENTS]``; needs Python 3.13 or 3.12, and says so where
 there is none. The machine's own Python may be any that Holdfast runs on.
@@ -108,7 +108,7 @@ def require_unchanged(what: str, before: dict[str, str], after: dict[str, str]) 
 
 
 def main(words: Sequence[str]) -> int:
-    """Builds the environment, installs Holdfast as a user in Colab does, and runs the tests that concern notebooks.
+    """Builds the environment, installs Holdfast as in Colab, and runs the tests that concern notebooks.
 
     Returns:
         pytest's exit status.
@@ -133,7 +133,7 @@ def main(words: Sequence[str]) -> int:
     tests = list(words[1:]) or [*TESTS, "-k", CHOSEN]
     # Colab's IPython and jupyter_client are older than its Python, which would have them mended.
     old = ("-W", "ignore::DeprecationWarning", "-W", "ignore::PendingDeprecationWarning")
-    command = [environment.python, "-m", "pytest", "-p", "no:cacheprovider", *old, *tests]
+    command = [str(environment.python), "-m", "pytest", "-p", "no:cacheprovider", *old, *tests]
     return subprocess.run(command, cwd=TOP, check=False).returncode
 
 

@@ -40,7 +40,7 @@ class ColabServer:
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802 - the base class's name for it
+            def do_GET(self) -> None:
                 owner.asked.append(self.path)
                 body = owner.body
                 if body is None:
@@ -52,8 +52,8 @@ class ColabServer:
                 self.end_headers()
                 self.wfile.write(body)
 
-            def log_message(self, format: str, *args: Any) -> None:
-                del format, args
+            def log_message(self, *args: Any) -> None:
+                del args
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), name="colab-server")
