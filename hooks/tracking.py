@@ -8,7 +8,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from holdfast.hooks import devices
 from holdfast.hooks.notebook import Cells
+from holdfast.hooks.patching import guarded
 from holdfast.hooks.saving import Saving
 from holdfast.hooks.weak import WeakIdentityMap
 from holdfast.hooks.wishes import Wishes
@@ -104,6 +106,7 @@ class Tracker:
         bound = self.bound(model)
         bound.slot, slot.place = slot.name, bound.place
         self._taken[slot.name] = self.cells.execution
+        guarded(devices.compare)(self.session.found.checkpoint)
 
     def bound_slots(self) -> set[str]:
         """Names of the slots that no other model may have: live models hold them, or one that is gone has

@@ -33,8 +33,8 @@ class LimitWatch:
             self._told.add(limit)
             self._awaited = following
             report.say(
-                f"this machine has been up for {report.ago(up)}; {limit.known}. A running training is asked for a "
-                "checkpoint now; what it trains after its last confirmed one is lost with the machine"
+                f"this machine has been up for {report.ago(up)}; {limit.known}. A running training is asked "
+                "for a checkpoint now; what it trains after its last confirmed one is lost with the machine"
             )
             ask()
         if self._awaited is not None and confirmed is not None and confirmed >= self._awaited:

@@ -36,7 +36,7 @@ def machine_id(local_folder: Path) -> str:
 
 
 def up_seconds() -> float:
-    """How long this machine has been up: the age of its first process, since a container shares its host's clock."""
+    """How long this machine has been up: its first process's age, since containers share a boot time."""
     try:
         began = psutil.Process(1).create_time()
     except psutil.Error:  # hidden from other users
