@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jupyter_client.manager import start_new_kernel
 
 from helpers.colab_server import ColabServer, colab_server, session
+from helpers.plain_kernels import Kernels
 from holdfast.hooks import notebook_name
 from holdfast.hooks.notebook_name import Notebook, choose_run, run_name, this_notebook
 from holdfast.runtime import report
 from holdfast.runtime.session import check_run_name
 
-GIVE_UP_SECONDS = 120
 MNIST = Notebook("mnist", "1AbC")
 names = st.text(max_size=150)
 
@@ -175,39 +171,6 @@ def test_jupyter_names_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # --- in a real kernel -----------------------------------------------------------------------
-
-
-class Kernels:
-    """Kernels of one machine, one after another; each starts the runtime."""
-
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self.folder = folder
-        self.environment = {
-            **os.environ,
-            **environment,
-            "HOLDFAST_SPOOL": str(folder / "spool"),
-            "HOLDFAST_STORE": str(folder / "store"),
-            "PYTHONPATH": os.pathsep.join(part for part in sys.path if part),
-        }
-
-    def run(self, *cells: str) -> list[str]:
-        """Runs cells in a new kernel; what each printed."""
-        manager, client = start_new_kernel(cwd=str(self.folder), env=self.environment)
-        try:
-            printed = []
-            for cell in cells:
-                texts: list[str] = []
-
-                def hear(message: dict[str, Any], texts: list[str] = texts) -> None:
-                    texts.append(message["content"].get("text", ""))
-
-                client.execute_interactive(cell, output_hook=hear, timeout=GIVE_UP_SECONDS)
-                printed.append("".join(texts))
-            return printed
-        finally:
-            client.stop_channels()
-            manager.shutdown_kernel()
-            manager.cleanup_resources()
 
 
 START = "import colab_bootstrap; colab_bootstrap.start(); print('run', colab_bootstrap.start().status().run)"
