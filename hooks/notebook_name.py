@@ -28,6 +28,9 @@ UNNAMED: Final = "notebook"
 ANSWER_SECONDS: Final = 0.5
 """How long Colab's own server on this machine may take over each part of its answer."""
 
+AGAIN_SECONDS: Final = 30.0
+"""How long after an answer without a name it is asked for again: a start asks several times."""
+
 _MOST_BYTES: Final = 1 << 20
 _NAME_BYTES: Final = 120
 """Of a name: with what is added to it, a folder's name may have 255 bytes at most."""
@@ -62,6 +65,7 @@ class Notebook:
 
 
 _known = Notebook()
+_asked_at: float | None = None
 _runs: dict[str, str] = {}
 """The runs that were chosen in this process, by what the notebook alone suggests."""
 
@@ -118,8 +122,8 @@ def choose_run(notebook: Notebook, runs: Collection[str]) -> tuple[str, str]:
         others = f"; the store also has {', '.join(map(repr, alike[:3]))}" if alike else ""
         which = "its id" if notebook.name else "the notebook's name"
         return run, (
-            f"{which} could not be told, so the run is {run!r}, which any other notebook of that name shares"
-            f"{others}. To choose: start(run=...)"
+            f"{which} could not be told, so the run is {run!r}, which other notebooks may share{others}. "
+            "To choose: start(run=...)"
         )
     own = sorted(one for one in runs if one.endswith(notebook.mark))
     if run in own:
@@ -127,19 +131,20 @@ def choose_run(notebook: Notebook, runs: Collection[str]) -> tuple[str, str]:
     if own:
         others = f" (it also has {', '.join(map(repr, own[1:]))})" if own[1:] else ""
         return own[0], f"this notebook's run began under the name {own[0]!r}, and goes on there{others}"
-    if bare in runs:
+    if others := " and ".join(repr(one) for one in dict.fromkeys((bare, UNNAMED)) if one in runs):
         return run, (
-            f"the store has a run {bare!r} too, which is not known to be this notebook's. To go on with it: "
-            f"start(run={bare!r})"
+            f"the store also has {others}, which may be this notebook's or another's. This notebook begins a "
+            f"run of its own, {run!r}; to go on with another: start(run=...)"
         )
     return run, ""
 
 
 def this_notebook() -> Notebook:
     """The notebook that runs; it takes a second at the most, and is asked for once. Never raises."""
-    global _known
-    if not _known.name:
-        _known = guarded(_look)() or Notebook()
+    global _known, _asked_at
+    now = time.monotonic()
+    if not _known.name and (_asked_at is None or now - _asked_at > AGAIN_SECONDS):
+        _known, _asked_at = guarded(_look)() or Notebook(), now
     return _known
 
 

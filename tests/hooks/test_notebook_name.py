@@ -24,6 +24,7 @@ names = st.text(max_size=150)
 def unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is known of any notebook yet."""
     monkeypatch.setattr(notebook_name, "_known", Notebook())
+    monkeypatch.setattr(notebook_name, "_asked_at", None)
     monkeypatch.setattr(notebook_name, "_runs", {})
     for name in ("COLAB_NOTEBOOK_ID", "COLAB_JUPYTER_IP", "COLAB_RELEASE_TAG", "JPY_SESSION_NAME"):
         monkeypatch.delenv(name, raising=False)
@@ -86,9 +87,10 @@ def test_a_renamed_notebook_finds_its_run_and_says_so() -> None:
 
 
 def test_a_run_without_a_mark_is_left_alone_and_named() -> None:
-    run, remark = choose_run(MNIST, ["mnist"])
+    run, remark = choose_run(MNIST, ["mnist", "notebook", "other"])
     assert run == MNIST.run
-    assert "start(run='mnist')" in remark
+    assert "'mnist' and 'notebook'" in remark and "'other'" not in remark
+    assert choose_run(MNIST, ["mnist", MNIST.run]) == (MNIST.run, "")
 
 
 def test_where_the_id_is_not_known_the_runs_that_may_be_meant_are_named() -> None:
@@ -147,16 +149,25 @@ def test_an_answer_that_is_none_leaves_what_the_environment_says(
     assert said == []
 
 
-def test_a_server_that_does_not_answer_or_is_not_there_holds_nothing_up(
-    server: ColabServer, monkeypatch: pytest.MonkeyPatch
+def test_a_server_that_does_not_answer_holds_nothing_up_and_is_asked_once_for_a_start(
+    server: ColabServer,
 ) -> None:
     server.body = None
     assert this_notebook() == Notebook()  # and not for ever
-    assert server.asked
-    monkeypatch.setenv("KMP_TARGET_PORT", "1")
     assert this_notebook() == Notebook()
-    monkeypatch.setenv("COLAB_JUPYTER_IP", "")
+    assert len(server.asked) == 1
+
+
+def test_a_server_that_is_not_there_is_asked_again_later(
+    server: ColabServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.answer(session("Untitled0", "1AbC"))
+    with monkeypatch.context() as patch:
+        patch.setenv("KMP_TARGET_PORT", "1")
+        assert this_notebook() == Notebook()
     assert this_notebook() == Notebook()
+    monkeypatch.setattr(notebook_name, "AGAIN_SECONDS", 0.0)
+    assert this_notebook() == Notebook("Untitled0", "1AbC")
 
 
 def test_no_proxy_is_asked(server: ColabServer, monkeypatch: pytest.MonkeyPatch) -> None:
