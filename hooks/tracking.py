@@ -81,6 +81,7 @@ class Tracker:
         self._running = _Running()
         self._wanted = False
         self._taken: dict[str, int] = {}
+        self._devices_compared = False
         session.ask_for_checkpoint = self.request_checkpoint
 
     @property
@@ -106,7 +107,9 @@ class Tracker:
         bound = self.bound(model)
         bound.slot, slot.place = slot.name, bound.place
         self._taken[slot.name] = self.cells.execution
-        guarded(devices.compare)(self.session.found.checkpoint)
+        if not self._devices_compared:
+            self._devices_compared = True
+            guarded(devices.compare)(self.session.found.checkpoint)
 
     def bound_slots(self) -> set[str]:
         """Names of the slots that no other model may have: live models hold them, or one that is gone has
