@@ -73,9 +73,7 @@ def test_a_scheduled_snapshot_waits_for_its_interval_and_the_others_do_not() -> 
 
 
 def test_what_was_asked_for_goes_out_also_when_a_newer_snapshot_has_superseded_it() -> None:
-    asked, newer = (
-        Waiting(stem(number), kind, ("a",)) for number, kind in ((1, "requested"), (2, "scheduled"))
-    )
+    asked, newer = Waiting(stem(1), "requested", ("a",)), Waiting(stem(2), "scheduled", ("a",))
     other = Waiting(stem(3), "scheduled", ("b",))
     assert next_to_persist([asked, newer, other], 0.0, 0.0, 60.0, draining=False) == newer
     assert next_to_persist([newer, other], 0.0, 0.0, 60.0, draining=False) is None
