@@ -8,11 +8,12 @@ WORKERS ?= 2
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help setup demo test check format bench bench-quick bench-calls bench-stores clean
+.PHONY: help setup demo test test-colab check format bench bench-quick bench-calls bench-stores clean
 
 help:
 	@echo "make demo        kill a training twice, and see it end with the same bits"
 	@echo "make test        all tests"
+	@echo "make test-colab  the notebook's tests beside the packages that Colab ships"
 	@echo "make check       lint, format, types, layers"
 	@echo "make bench       what a checkpoint costs, beside Keras' and TensorFlow's own"
 	@echo "make bench-quick the same on small models, in about a minute"
@@ -34,6 +35,9 @@ demo: $(READY)
 # Two at a time, a file in one process: most tests wait for other processes.
 test: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+test-colab:
+	$(PYTHON) tests/colab_environment.py .build/colab
 
 # mypy and import-linter want the names under which the folders are installed.
 $(TYPES): $(READY)

@@ -5,17 +5,16 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from holdfast.hooks import first_use, keras2_fit, keras_fit, loops, tf1_session
+from holdfast.hooks import first_use, keras2_fit, keras_fit, loops, notebook_name, tf1_session
 from holdfast.hooks.colab import prepare
 from holdfast.hooks.magics import register_magic
-from holdfast.hooks.notebook import Cells, evict_others, script_name
+from holdfast.hooks.notebook import Cells, evict_others
 from holdfast.hooks.on_import import after_import
 from holdfast.hooks.panel import Panel
 from holdfast.hooks.panel_output import PanelOutput
@@ -227,7 +226,7 @@ def start(arguments: dict[str, Any], folder: Path, *, default_run: str = "") -> 
         if not (arguments.get("store") or arguments.get("run")) or _current.same_as(settings):
             _current.stay()
             report.say(f"rerun: the runtime of run {_current.status().run!r} goes on")
-            guarded(_current.show_panel)(getattr(settings, "panel", "auto"))
+            guarded(_current.show_panel)(settings.panel)
             return _current
         report.say("another store or run: the runtime is started anew")
         stop()
@@ -235,7 +234,7 @@ def start(arguments: dict[str, Any], folder: Path, *, default_run: str = "") -> 
     report.forget_all()
     exactness_notes.forget_all()
     prepare(settings.store)
-    session = Session.open(settings)
+    session = Session.open(settings, notebook_name.chooser(settings.run))
     undo: list[Callable[[], None]] = [session.close]
     try:
         cells = Cells()
@@ -263,7 +262,7 @@ def start(arguments: dict[str, Any], folder: Path, *, default_run: str = "") -> 
         raise
     atexit.register(_at_exit, os.getpid())
     _announce(session)
-    guarded(_current.show_panel)(getattr(settings, "panel", "auto"))
+    guarded(_current.show_panel)(settings.panel)
     return _current
 
 
@@ -301,18 +300,8 @@ def _complete(settings: Settings, default_run: str) -> Settings:
     store, run = settings.store, settings.run
     store = store or default_store()
     if not run:
-        run = default_run or _default_run()
+        run = default_run or notebook_name.default_run()
     return replace(settings, store=store, run=run)
-
-
-def _default_run() -> str:
-    """The notebook's name, or the script's."""
-    notebook = os.environ.get("JPY_SESSION_NAME", "")
-    name = Path(notebook).stem if notebook else ""
-    if not name and "IPython" not in sys.modules:
-        name = Path(script_name()).stem
-    cleaned = "".join(letter if letter.isalnum() or letter in " ._-" else "_" for letter in name).strip(" .")
-    return cleaned[:100] or "notebook"
 
 
 def _announce(session: Session) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
+from holdfast.hooks import devices
 from holdfast.runtime.journal import Slot
 from holdfast.runtime.manifest import Kind
 from holdfast.runtime.schedule import Burst
@@ -183,5 +184,6 @@ def _sources(pieces: list[Piece]) -> list[TensorSource]:
 
 
 def _states(pieces: list[Piece]) -> dict[str, Any]:
-    states: Mapping[str, Any] = {piece.slot.name: piece.state for piece in pieces}
-    return pieces[0].state if len(pieces) == 1 else dict(states)
+    here = {devices.KEY: devices.accelerators()}
+    states: Mapping[str, Any] = {piece.slot.name: {**piece.state, **here} for piece in pieces}
+    return states[pieces[0].slot.name] if len(pieces) == 1 else dict(states)

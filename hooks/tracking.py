@@ -8,7 +8,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from holdfast.hooks import devices
 from holdfast.hooks.notebook import Cells
+from holdfast.hooks.patching import guarded
 from holdfast.hooks.saving import Saving
 from holdfast.hooks.weak import WeakIdentityMap
 from holdfast.hooks.wishes import Wishes
@@ -83,6 +85,8 @@ class Tracker:
         self._taken: dict[str, int] = {}
         self._interrupted: dict[str, int] = {}
         self._loaded: WeakIdentityMap[bool] = WeakIdentityMap()
+        self._devices_compared = False
+        session.ask_for_checkpoint = self.request_checkpoint
 
     @property
     def journal(self) -> Journal:
@@ -116,6 +120,9 @@ class Tracker:
         bound = self.bound(model)
         bound.slot, slot.place = slot.name, bound.place
         self._taken[slot.name] = self.cells.execution
+        if not self._devices_compared:
+            self._devices_compared = True
+            guarded(devices.compare)(self.session.found.checkpoint)
 
     def bound_slots(self) -> set[str]:
         """Names of the slots that no other model may have but at its own place: live models hold them, or one

@@ -17,6 +17,10 @@ class HoldfastError(Exception):
         text = what if where is None else f"{what} [{where}]"
         super().__init__(text if hint is None else f"{text}. {hint}")
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows of it: no frames of ours, the message is what helps."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class SettingsInvalid(HoldfastError):
     """A setting is unknown, of the wrong type, or out of range."""

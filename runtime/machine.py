@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,15 @@ def machine_id(local_folder: Path) -> str:
             create_durably(path, [secrets.token_hex(8).encode()])
     boot = _BOOT_ID.read_text(encoding="ascii").strip() if _BOOT_ID.exists() else str(psutil.boot_time())
     return f"{boot}/{path.read_text(encoding='ascii').strip()}"
+
+
+def up_seconds() -> float:
+    """How long this machine has been up: its first process's age, since containers share a boot time."""
+    try:
+        began = psutil.Process(1).create_time()
+    except psutil.Error:  # hidden from other users
+        began = psutil.boot_time()
+    return time.time() - began
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,5 +92,13 @@ def next_to_persist(
     """
     stale = superseded(waiting)
     due = draining or now - last_persisted >= interval
-    wanted = [one for one in waiting if one.stem not in stale and (due or one.kind != "scheduled")]
+    # What was asked for, and was superseded while another upload ran, is owed by what superseded it.
+    owed = [one for one in waiting if one.stem in stale and one.kind != "scheduled"]
+
+    def urgent(one: Waiting) -> bool:
+        return one.kind != "scheduled" or any(
+            other.stem < one.stem and not set(other.slots).isdisjoint(one.slots) for other in owed
+        )
+
+    wanted = [one for one in waiting if one.stem not in stale and (due or urgent(one))]
     return min(wanted, key=lambda one: one.stem, default=None)

@@ -28,6 +28,7 @@ from holdfast.runtime.errors import (
 from holdfast.runtime.holder import left_by
 from holdfast.runtime.journal import Journal
 from holdfast.runtime.last_step import NOTE_SECONDS, LastStep
+from holdfast.runtime.limit_watch import LimitWatch
 from holdfast.runtime.machine import ProcessId, machine_id
 from holdfast.runtime.manifest import Manifest
 from holdfast.runtime.names import Stem, check_run_name, parse_stem
@@ -111,6 +112,8 @@ class Session:
         self.last_step_at = 0.0
         self.snapshot_problem = ""
         self._noted_step = LastStep()
+        self.ask_for_checkpoint: Callable[[], None] = lambda: None  # until something can be trained
+        self._limits = LimitWatch()
         self._sequence = 0
         self._last_snapshot = time.monotonic()
         self._stop = threading.Event()
@@ -123,8 +126,12 @@ class Session:
         _open.add(self)
 
     @classmethod
-    def open(cls, settings: Settings) -> Session:
+    def open(cls, settings: Settings, choose_run: Callable[[frozenset[str]], str] | None = None) -> Session:
         """Claims the run and finds its newest checkpoint.
+
+        Args:
+            settings: The settings.
+            choose_run: Names the run instead, given those of the store.
 
         Raises:
             StoreUnusable: The store cannot be used.
@@ -134,6 +141,8 @@ class Session:
         settings = replace(settings, store=normalise(settings.store), run=check_run_name(settings.run))
         top = open_patiently(settings.store)
         top.check()
+        if choose_run is not None:
+            settings = replace(settings, run=check_run_name(choose_run(top.list("").folders)))
         store = top.under(settings.run)
         base = Path(settings.spool).expanduser().absolute()
         machine, process = machine_id(base), ProcessId.own()
@@ -426,3 +435,9 @@ class Session:
             report.say_once("store filling", status.warning)
         else:
             report.forget("store filling")
+        self._limits.look(
+            self.settings.time_limit_hours,
+            self.ask_for_checkpoint,
+            self.next_stem(),
+            parse_stem(status.confirmed) if status.confirmed else None,
+        )

@@ -22,7 +22,7 @@ from holdfast.hooks import handle
 seen = []
 
 def listen(info):
-    write = sys.stdout.write
+    write = getattr(sys.stdout.write, "heard", sys.stdout.write)
 
     def hear(text):
         count = write(text)
@@ -34,7 +34,8 @@ def listen(info):
             threading.Event().wait()
         return count
 
-    sys.stdout.write = hear  # for this cell: IPython takes it back after each
+    hear.heard = write
+    sys.stdout.write = hear  # for this cell: newer IPythons take it back after each, that of Colab does not
 
 get_ipython().events.register("pre_run_cell", listen)
 """

@@ -14,6 +14,7 @@ import pytest
 from google.auth import compute_engine, exceptions
 
 from helpers.fake_colab import FOLDER, Colab, colab_environment, fake_colab
+from helpers.plain_kernels import Kernels
 from holdfast.hooks import colab as hook
 from holdfast.runtime.errors import StoreUnusable
 from holdfast.runtime.stores import credentials
@@ -201,3 +202,48 @@ def test_googles_other_packages_stay_importable_beside_it(tmp_path: Path) -> Non
     subprocess.run([sys.executable, "-c", f"place = {str(place)!r}; {program}"], env=environment, check=True)
     assert (place / "MyDrive").is_symlink()
     assert (tmp_path / "asked.txt").read_text() == "mount\n"
+
+
+START = "import colab_bootstrap; colab_bootstrap.start({store!r}); print('started')"
+
+
+@pytest.fixture
+def kernels(tmp_path: Path) -> Kernels:
+    """Kernels that believe they are in Colab, with its default store."""
+    for name in ("content", "cloud"):
+        (tmp_path / name).mkdir()
+    path = os.pathsep.join([str(FOLDER), *(part for part in sys.path if part)])
+    return Kernels(tmp_path, {**colab_environment(tmp_path), "HOLDFAST_STORE": "", "PYTHONPATH": path})
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")  # jupyter_client's own
+def test_the_bootstrap_cell_asks_once_for_each_machine(kernels: Kernels, tmp_path: Path) -> None:
+    start = START.format(store=None)
+    printed, again = kernels.run(start, start)
+    assert "in drive:holdfast: first run" in printed and printed.endswith("started\n")
+    assert "rerun" in again and again.endswith("started\n")
+    (printed,) = kernels.run(start)
+    assert "kernel restart" in printed
+    assert (tmp_path / "asked.txt").read_text() == "mount\n"
+    assert (tmp_path / "cloud" / "holdfast" / "notebook" / "claims").is_dir()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")  # jupyter_client's own
+@pytest.mark.parametrize(
+    ("store", "refused", "line"),
+    [
+        (None, "mount", "Google Drive could not be mounted: mount failed"),
+        ("gs://bucket/runs", "credentials", "Google did not give credentials: Error"),
+        ("drive-api:runs", "credentials", "Google did not give credentials: Error"),
+    ],
+)
+def test_who_refuses_sees_one_line_and_is_asked_again_when_he_runs_the_cell_again(
+    kernels: Kernels, tmp_path: Path, store: str | None, refused: str, line: str
+) -> None:
+    kernels.environment["FAKE_COLAB_REFUSES"] = refused
+    start = START.format(store=store)
+    for printed in kernels.run(start, start):
+        assert printed.startswith(f"StoreUnusable: {line}")
+        assert "Run: from google.colab import" in printed
+        assert printed.count("\n") == 0
+    assert (tmp_path / "asked.txt").read_text() == f"{refused}\n" * 2

@@ -42,7 +42,13 @@ def test_the_oldest_that_is_wanted_is_persisted_next(
 ) -> None:
     stale = superseded(waiting)
     useful = [one for one in waiting if one.stem not in stale]
-    urgent = [one for one in useful if one.kind != "scheduled"]
+    asked = [one for one in waiting if one.kind != "scheduled"]
+    owed = [(other.stem, slot) for other in asked if other.stem in superseded(waiting) for slot in other.slots]
+    urgent = [
+        one
+        for one in useful
+        if one in asked or any(one.stem > asked_at and slot in one.slots for asked_at, slot in owed)
+    ]
     wanted = useful if now - last >= interval else urgent
     chosen = next_to_persist(waiting, now, last, interval, draining=False)
     assert chosen == min(wanted, key=lambda one: one.stem, default=None)
@@ -64,6 +70,13 @@ def test_a_scheduled_snapshot_waits_for_its_interval_and_the_others_do_not() -> 
     assert next_to_persist([scheduled], 9.0, 0.0, 10.0, draining=False) is None
     assert next_to_persist([scheduled], 10.0, 0.0, 10.0, draining=False) == scheduled
     assert next_to_persist([scheduled, requested], 9.0, 0.0, 10.0, draining=False) == requested
+
+
+def test_what_was_asked_for_goes_out_also_when_a_newer_snapshot_has_superseded_it() -> None:
+    asked, newer = Waiting(stem(1), "requested", ("a",)), Waiting(stem(2), "scheduled", ("a",))
+    other = Waiting(stem(3), "scheduled", ("b",))
+    assert next_to_persist([asked, newer, other], 0.0, 0.0, 60.0, draining=False) == newer
+    assert next_to_persist([newer, other], 0.0, 0.0, 60.0, draining=False) is None
 
 
 def test_a_snapshot_is_due_after_its_interval_and_somewhat_sooner_at_the_end_of_an_epoch() -> None:
