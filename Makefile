@@ -8,12 +8,13 @@ WORKERS ?= 2
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help setup demo test check format bench bench-quick bench-stores clean
+.PHONY: help setup demo test check docs format bench bench-quick bench-stores clean
 
 help:
 	@echo "make demo        kill a training twice, and see it end with the same bits"
 	@echo "make test        all tests"
 	@echo "make check       lint, format, types, layers"
+	@echo "make docs        the site of the documentation, in site/"
 	@echo "make bench       what a checkpoint costs, beside Keras' and TensorFlow's own"
 	@echo "make bench-quick the same on small models, in about a minute"
 	@echo "make bench-stores how fast stores are, beside plain copies and GCS's own client"
@@ -50,6 +51,10 @@ check: $(TYPES)
 		$(BIN)/mypy --explicit-package-bases tests benchmarks examples
 	PYTHONPATH=$(TYPES) $(BIN)/lint-imports --config setup.cfg
 
+# Strict: a link that leads nowhere is an error.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -64,4 +69,4 @@ bench-quick: $(READY)
 	$(BIN)/python benchmarks/bench.py --quick
 
 clean:
-	rm -rf $(VENV) .build demo-out benchmarks/out
+	rm -rf $(VENV) .build site demo-out benchmarks/out
