@@ -8,13 +8,14 @@ WORKERS ?= 2
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help setup demo test test-colab check format bench bench-quick bench-calls bench-stores clean
+.PHONY: help setup demo test test-colab check docs format bench bench-quick bench-calls bench-stores clean
 
 help:
 	@echo "make demo        kill a training twice, and see it end with the same bits"
 	@echo "make test        all tests"
 	@echo "make test-colab  the notebook's tests beside the packages that Colab ships"
 	@echo "make check       lint, format, types, layers"
+	@echo "make docs        the site of the documentation, in site/"
 	@echo "make bench       what a checkpoint costs, beside Keras' and TensorFlow's own"
 	@echo "make bench-quick the same on small models, in about a minute"
 	@echo "make bench-calls what the runtime costs tiny calls"
@@ -55,6 +56,10 @@ check: $(TYPES)
 		$(BIN)/mypy --explicit-package-bases tests benchmarks examples
 	PYTHONPATH=$(TYPES) $(BIN)/lint-imports --config setup.cfg
 
+# Strict: a link that leads nowhere is an error. Not quiet: mkdocs counts only the warnings that it shows.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -72,4 +77,4 @@ bench-quick: $(READY)
 	$(BIN)/python benchmarks/bench.py --quick
 
 clean:
-	rm -rf $(VENV) .build demo-out benchmarks/out
+	rm -rf $(VENV) .build site demo-out benchmarks/out
