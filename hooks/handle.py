@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from holdfast.hooks import first_use, keras2_fit, keras_fit, loops, notebook_name, tf1_session
 from holdfast.hooks.colab import prepare
 from holdfast.hooks.magics import register_magic
-from holdfast.hooks.notebook import Cells, evict_others
+from holdfast.hooks.notebook import Cells, evict_others, find_shell
 from holdfast.hooks.on_import import after_import
 from holdfast.hooks.panel import Panel
 from holdfast.hooks.panel_output import PanelOutput
@@ -30,6 +30,9 @@ from holdfast.runtime.settings import FILE_NAME, Settings, load
 from holdfast.runtime.settings_watch import SettingsWatch
 from holdfast.runtime.stores import normalise
 from holdfast.runtime.stores.credentials import default_store
+
+if TYPE_CHECKING:
+    from holdfast.runtime.pictures import Theme
 
 LOG_NAME: Final = "kernel.log"
 
@@ -166,6 +169,22 @@ class Handle:
         """
         self._tracker.wishes.continue_changed(what)
 
+    def history(self) -> None:
+        """Prints what happened to the run: sessions, training calls, where they went on."""
+        from holdfast.hooks import run_history  # seldom wanted, and not light
+
+        run_history.history(self._session)
+
+    def plot(self, theme: Theme = "light") -> None:
+        """Shows losses and metrics, stitched across sessions; without a notebook, in words.
+
+        Args:
+            theme: For a light or a dark background.
+        """
+        from holdfast.hooks import run_history
+
+        run_history.plot(self._session, theme)
+
     def stop(self) -> None:
         """Ends the runtime and takes every patch back."""
         if _current is self:
@@ -234,14 +253,15 @@ def start(arguments: dict[str, Any], folder: Path, *, default_run: str = "") -> 
     report.forget_all()
     exactness_notes.forget_all()
     prepare(settings.store)
-    session = Session.open(settings, notebook_name.chooser(settings.run))
-    undo: list[Callable[[], None]] = [session.close]
+    undo: list[Callable[[], None]] = []
     try:
-        cells = Cells()
-        undo.append(cells.close)
-        if cells.in_notebook:
+        if find_shell() is not None:
             report.speak_through(print)
             undo.append(lambda: report.speak_through(None))
+        session = Session.open(settings, notebook_name.chooser(settings.run))
+        undo.append(session.close)
+        cells = Cells()
+        undo.append(cells.close)
         undo.append(_log_to(session.spool.folder / LOG_NAME))
         tracker = Tracker(session, cells)
         tracker.at_cell_end(tracker.saving.flush)

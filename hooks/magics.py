@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from holdfast.hooks.handle import Handle
 
 MAGIC: Final = "%holdfast"
+SLOT: Final = "SLOT"
 
 Names = Mapping[str, Any]
 """The notebook's variables."""
@@ -27,12 +28,16 @@ class Word:
     Attributes:
         meaning: What it does, in a line.
         act: Does it: with the runtime, the word's argument or an empty text, and the notebook's variables.
-        takes_slot: Whether it takes an argument, a slot.
+        argument: What it takes beside, if anything: a slot, or one of a few words.
     """
 
     meaning: str
     act: Callable[[Handle, str, Names], None]
-    takes_slot: bool = False
+    argument: str = ""
+
+    def choices(self, slots: list[str]) -> list[str]:
+        """What the argument may be."""
+        return slots if self.argument == SLOT else self.argument.split("|") if self.argument else []
 
 
 def _checkpoint(handle: Handle) -> None:
@@ -64,15 +69,21 @@ WORDS: Final[dict[str, Word]] = {
     "status": Word("where the run stands", lambda handle, *_: handle.show()),
     "checkpoint": Word("take a checkpoint at the next step", lambda handle, *_: _checkpoint(handle)),
     "wait": Word("wait until the newest snapshot is confirmed in the store", lambda handle, *_: _wait(handle)),
+    "history": Word("what happened to the run, a line each", lambda handle, *_: handle.history()),
+    "plot": Word(
+        "losses and metrics across interruptions and resumes",
+        lambda handle, theme, _: handle.plot("dark" if theme == "dark" else "light"),
+        argument="light|dark",
+    ),
     "fresh": Word(
         "let the trainings of a slot, or all, begin anew; SLOT may be a model's variable",
         lambda handle, slot, names: _ask(handle.fresh, slot, names),
-        takes_slot=True,
+        argument=SLOT,
     ),
     "continue": Word(
         "let them go on from the earlier one, although the definition changed, or after fresh",
         lambda handle, slot, names: _ask(handle.continue_changed, slot, names),
-        takes_slot=True,
+        argument=SLOT,
     ),
     "stop": Word("end the runtime; the daemon uploads what is left", lambda handle, *_: handle.stop()),
     "help": Word("these lines", lambda *_: print(help_text())),
@@ -81,7 +92,7 @@ WORDS: Final[dict[str, Word]] = {
 
 def help_text() -> str:
     """What the magic can be told, a word a line."""
-    heads = {name: f"{name} [SLOT]" if word.takes_slot else name for name, word in WORDS.items()}
+    heads = {name: f"{name} [{word.argument}]" if word.argument else name for name, word in WORDS.items()}
     wide = max(map(len, heads.values()))
     lines = [f"  {heads[name]:<{wide}}  {word.meaning}" for name, word in WORDS.items()]
     return "\n".join([f"{MAGIC} WORD, where WORD is one of:", *lines])
@@ -119,7 +130,7 @@ def completions(line: str, slots: list[str]) -> list[str]:
         found = list(WORDS)
     else:
         word = WORDS.get(words[0])
-        found = slots if word is not None and word.takes_slot and len(words) == 1 else []
+        found = word.choices(slots) if word is not None and len(words) == 1 else []
     return [one for one in found if one.startswith(begun)]
 
 
@@ -136,8 +147,12 @@ def run_line(handle: Handle, line: str, names: Names) -> None:
     if word is None:
         nearest = difflib.get_close_matches(name, WORDS, n=1, cutoff=0.5)
         print(f"{MAGIC} knows no {name!r}" + (f"; did you mean {MAGIC} {nearest[0]}?" if nearest else ""))
-    elif len(rest) > word.takes_slot:
-        print(f"{MAGIC} {name} takes " + ("one slot at the most" if word.takes_slot else "nothing more"))
+    elif len(rest) > bool(word.argument):
+        print(
+            f"{MAGIC} {name} takes " + (f"one {word.argument} at the most" if word.argument else "nothing more")
+        )
+    elif rest and word.argument != SLOT and rest[0] not in word.choices([]):
+        print(f"{MAGIC} {name} takes {word.argument}, not {rest[0]!r}")
     else:
         word.act(handle, rest[0] if rest else "", names)
         return

@@ -14,7 +14,7 @@ from helpers.plain_kernels import Kernels
 from holdfast.hooks import notebook_name
 from holdfast.hooks.notebook_name import Notebook, choose_run, run_name, this_notebook
 from holdfast.runtime import report
-from holdfast.runtime.session import check_run_name
+from holdfast.runtime.names import check_run_name
 
 MNIST = Notebook("mnist", "1AbC")
 names = st.text(max_size=150)
