@@ -22,7 +22,6 @@ from holdfast.hooks.patching import guarded, unpatch_all
 from holdfast.hooks.tracking import Tracker
 from holdfast.runtime import exactness_notes, report
 from holdfast.runtime.errors import SettingsInvalid
-from holdfast.runtime.names import parse_stem
 from holdfast.runtime.panel_view import view
 from holdfast.runtime.run_status import Status
 from holdfast.runtime.session import Session
@@ -344,7 +343,7 @@ def found_text(session: Session) -> str:
 
 def _is_of(stem: str, session: Session) -> bool:
     """Whether the checkpoint of that name, if it is one, is the session's own."""
-    return bool(stem) and parse_stem(stem).session == session.claim.session
+    return stem.rpartition("-")[2] == session.claim.session
 
 
 def _log_to(path: Path) -> Callable[[], None]:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,8 +70,9 @@ class Server:
 
     def stop(self) -> None:
         """Ends it and its kernels."""
-        self._children |= set(self._process.children(recursive=True))
-        self._process.send_signal(signal.SIGTERM)
+        with suppress(psutil.NoSuchProcess):
+            self._children |= set(self._process.children(recursive=True))
+            self._process.send_signal(signal.SIGTERM)
         self._process.wait()
         for child in psutil.wait_procs(self._children, timeout=10)[1]:
             child.kill()

@@ -1,8 +1,4 @@
-"""Runs cases, each in processes of its own, two at a time, and ends them with real signals.
-
-TensorFlow and Keras are imported once, before their first operation; each process is a fork of that, which is
-a tenth of the time of starting one.
-"""
+"""Runs cases, each in processes of its own, and ends them with real signals."""
 
 from __future__ import annotations
 
@@ -12,11 +8,10 @@ import os
 import shutil
 import signal
 import sys
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import keras  # noqa: F401 - here and not in each process
 import psutil
@@ -24,17 +19,12 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 import colab_bootstrap
+from helpers.forks import Part, work_through
 from holdfast.hooks.handle import Handle
 from holdfast.runtime import report
 from resuming.cases import CASES, KINDS, Case, Kind, Work
 from resuming.programs import PROGRAMS
 from resuming.seen import Seen
-
-AT_ONCE: Final = 2
-"""Processes that run side by side."""
-
-Part = tuple[str, Callable[[], None], int]
-"""One process: the name of its log, what it does, and the signal that is to end it, or 0."""
 
 
 class User:
@@ -165,57 +155,17 @@ def lose_machine(folder: Path) -> None:
 def parts_of(folder: Path, case: Case, kind: Kind) -> Iterator[Part]:
     """The processes of a case, one after another."""
     if kind == "interrupt":
-        yield "interrupted", partial(interrupted, folder, case), 0
+        yield Part(folder / "interrupted.log", partial(interrupted, folder, case))
         return
-    yield "killed", partial(killed, folder, case, kind), signal.SIGKILL
+    yield Part(folder / "killed.log", partial(killed, folder, case, kind), signal.SIGKILL)
     if kind == "reset":
         lose_machine(folder)
-    yield "resumed", partial(resumed, folder, case, kind), 0
+    yield Part(folder / "resumed.log", partial(resumed, folder, case, kind))
 
 
 def parts_alone(folder: Path, work: Work) -> Iterator[Part]:
     """The one process of a program without Holdfast."""
-    yield work.reference, partial(plain, folder, work), 0
-
-
-def begin(folder: Path, part: Part) -> int:
-    """Starts a process; returns its number."""
-    pid = os.fork()
-    if pid:
-        return pid
-    status = 1
-    try:
-        with open(folder / f"{part[0]}.log", "wb") as log:
-            os.dup2(log.fileno(), sys.stdout.fileno())
-            os.dup2(log.fileno(), sys.stderr.fileno())
-        part[1]()
-        status = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-
-
-def work_through(jobs: list[tuple[Path, Iterator[Part]]]) -> None:
-    """Runs all parts of all jobs; a job of which one part fails is left."""
-    running: dict[int, tuple[Path, Iterator[Part], Part]] = {}
-    waiting = list(reversed(jobs))
-    while waiting or running:
-        if waiting and len(running) < AT_ONCE:
-            folder, parts = waiting.pop()
-            part = next(parts, None)
-            if part is not None:
-                folder.mkdir(parents=True, exist_ok=True)
-                running[begin(folder, part)] = folder, parts, part
-            continue
-        pid, status = os.wait()
-        folder, parts, part = running.pop(pid)
-        if status == part[2]:
-            waiting.append((folder, parts))
-        else:
-            (folder / "failed").write_text(f"{part[0]}: wait status {status}, not {part[2]}", encoding="utf-8")
+    yield Part(folder / f"{work.reference}.log", partial(plain, folder, work))
 
 
 def main() -> None:
@@ -228,11 +178,11 @@ def main() -> None:
         name, _, last = word.partition(":")
         kind = next(one for one in KINDS if one == last)
         folder, case = base / f"{name}-{kind}", CASES[name]
-        jobs.append((folder, parts_of(folder, case, kind)))
+        jobs.append(parts_of(folder, case, kind))
         works = [*case.after(kind), *([case.first] if case.kept else [])]
         references |= {work.reference: work for work in works}
     alone = base / "plain"
-    jobs += [(alone, parts_alone(alone, work)) for work in references.values()]
+    jobs += [parts_alone(alone, work) for work in references.values()]
     work_through(jobs)
 
 
