@@ -36,7 +36,7 @@ def test_help_has_a_line_for_every_word(capsys: pytest.CaptureFixture[str]) -> N
     assert all(f"  {name}" in text for name in WORDS)
 
 
-@pytest.mark.parametrize("line", ["stop now", "fresh a b", "status all"])
+@pytest.mark.parametrize("line", ["stop now", "fresh a b", "status all", "plot purple", "plot dark x"])
 def test_more_than_a_word_takes_is_said_and_nothing_is_done(
     capsys: pytest.CaptureFixture[str], line: str
 ) -> None:
@@ -53,6 +53,8 @@ def test_more_than_a_word_takes_is_said_and_nothing_is_done(
         ("%holdfast fresh ", SLOTS),
         ("%holdfast continue slot-0002", ["slot-0002"]),
         ("%holdfast status ", []),
+        ("%holdfast plot ", ["light", "dark"]),
+        ("%holdfast plot d", ["dark"]),
         ("%holdfast fresh slot-0001 ", []),
         ("%holdfast nonsense ", []),
     ],
