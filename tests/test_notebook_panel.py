@@ -153,8 +153,7 @@ def test_cells_know_what_became_of_them_and_which_are_run_again(kernel: Kernel) 
 
 
 def test_off_shows_no_panel_and_the_magic_shows_it_once(kernel: Kernel) -> None:
-    kernel.run("import colab_bootstrap; from holdfast.hooks.handle import Handle; show = Handle.show_panel")
-    kernel.run("Handle.show_panel = lambda self, wanted: show(self, 'off')")
+    kernel.run("%env HOLDFAST_PANEL=off")
     kernel.run(START)
     assert kernel.panels == []
     kernel.run("%holdfast status")
