@@ -108,7 +108,7 @@ class Wishes:
     def _known(self) -> str:
         names = [slot.name for slot in self._tracker.journal.in_use()]
         shown = ", ".join(names[-NAMED:]) or "none yet"
-        return f"Its slots: {'… ' if len(names) > NAMED else ''}{shown}. See: holdfast show STORE RUN"
+        return f"Its slots: {'… ' if len(names) > NAMED else ''}{shown}. See: holdfast show RUN"
 
 
 def _whose(what: Any) -> str:

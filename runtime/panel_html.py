@@ -33,7 +33,7 @@ _BOX: Final = (
 )
 _SOFT: Final = "color:var(--hf-soft,inherit)"
 _ROW: Final = "display:flex;flex-wrap:wrap;column-gap:12px;margin:2px 0"
-_LABEL: Final = f"flex:0 0 11em;margin:0;padding:0;font-weight:normal;{_SOFT}"
+_LABEL: Final = f"flex:0 0 12.5em;margin:0;padding:0;font-weight:normal;{_SOFT}"
 _VALUE: Final = "flex:1 1 15em;margin:0;padding:0;min-width:0"
 _HEADING: Final = "margin:6px 0 0;padding:0;font-weight:600"
 _LIST: Final = "margin:2px 0;padding:0 0 0 1.2em"

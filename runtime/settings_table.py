@@ -105,8 +105,8 @@ class Settings:
     panel: str = _setting(
         "auto",
         Words(("auto", "on", "off")),
-        "Whether start() shows the panel: auto in a notebook, in the cell's output; on in IPython in a terminal "
-        "too, as text; off never.",
+        "Whether start() shows the panel: auto in a notebook, in the cell's output; on in IPython in a "
+        "terminal too, as text; off never.",
         example="off",
     )
     time_limit_hours: float = _setting(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,7 +64,6 @@ PATIENCE: Final = 100
 """How often the store is asked for a checkpoint before there is one more step to take a snapshot of."""
 
 PANEL: Final = '[aria-label="Holdfast"]'
-HAS_PANEL: Final = importlib.util.find_spec("holdfast.runtime.panel_html") is not None
 
 pytestmark = [
     needs_chromium,
@@ -166,14 +164,13 @@ def pictures(lab: Lab, moment: str, folder: Path) -> list[str]:
             lab.page.set_viewport_size(size)
             lab.cell(AT_START).scroll_into_view_if_needed()
             picture(lab.page, f"{moment}-{name}-{theme.lower()}", folder)
-            found += violations(lab.page, PANEL) if HAS_PANEL else []
+            found += violations(lab.page, PANEL)
     return found
 
 
 def says(lab: Lab, text: str) -> None:
-    """Waits until the panel says something, where there is a panel."""
-    if HAS_PANEL:
-        lab.page.locator(PANEL).filter(has_text=text).wait_for()
+    """Waits until the panel says something."""
+    lab.page.locator(PANEL).filter(has_text=text).wait_for()
 
 
 def test_shut_down_killed_and_interrupted_it_ends_with_the_same_bits(

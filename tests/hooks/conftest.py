@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 
 import colab_bootstrap
+from helpers.forks import keep_imports
 from helpers.training import Start
 from holdfast.hooks.handle import Handle
 from holdfast.runtime import report
+
+keep_imports()
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ import tf_keras
 from keras2_programs import SCENARIOS, said
 
 import colab_bootstrap
+from helpers.forks import keep_imports
 from holdfast.runtime import report
 
 
@@ -25,6 +26,7 @@ def main() -> None:
     out, base = Path(sys.argv[1]), Path(sys.argv[2])
     report.speak_through(said.append)
     found = {}
+    keep_imports()
     for name in sys.argv[3:]:
         folder = base / name
         folder.mkdir(parents=True)

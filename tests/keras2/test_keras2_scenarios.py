@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from helpers.matrix import asked
+from helpers.processes import environment
 
 HERE = Path(__file__).parent
 NAMES = [
@@ -26,12 +28,12 @@ LEGACY = [
 """Also run where `tf.keras` is Keras 2."""
 
 
-def run(folder: Path, names: list[str], **environment: str) -> dict[str, str]:
+def run(folder: Path, names: list[str], **variables: str) -> dict[str, str]:
     """Runs scenarios in one process; gives what came of each."""
     out = folder / "out.json"
     finished = subprocess.run(
         [sys.executable, str(HERE / "keras2_scenarios.py"), str(out), str(folder), *names],
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
+        env=environment({"TF_CPP_MIN_LOG_LEVEL": "3", **variables}),
         capture_output=True,
         text=True,
         check=False,
@@ -42,9 +44,9 @@ def run(folder: Path, names: list[str], **environment: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What came of the scenarios that can share a process."""
-    return run(tmp_path_factory.mktemp("scenarios"), [name for name in NAMES if name != ALONE])
+    return run(tmp_path_factory.mktemp("scenarios"), asked(request, "name"))
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != ALONE])

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from helpers.matrix import asked
 from manners.both import Outcome, differences, outcome
 from manners.programs import MEMORY, NAMES
 
@@ -15,9 +16,7 @@ PROGRAMS = [name for name, file in NAMES.items() if file not in MEMORY]
 @pytest.fixture(scope="module")
 def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """Those programs that are asked for, seen once."""
-    items = (one for one in request.session.items if one.path == request.path and hasattr(one, "callspec"))
-    names = [one.callspec.params["name"] for one in items]
-    return outcome(tmp_path_factory.mktemp("manners"), names)
+    return outcome(tmp_path_factory.mktemp("manners"), asked(request, "name"))
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

@@ -19,6 +19,7 @@ import keras
 import tensorflow as tf
 
 import colab_bootstrap
+from helpers.forks import keep_imports
 from manners.programs import load
 from manners.seen import ADDRESS, Seen
 from manners.surroundings import next_numbers, process_wide
@@ -118,6 +119,7 @@ def main() -> None:
     sys.argv[1:] = []
     home = Path.cwd()
     found = {}
+    keep_imports()
     for name in json.loads(os.environ.pop("MANNERS_PROGRAMS")):
         print(f"{role} {name}", file=sys.stderr, flush=True)
         found[name] = run(name, base / role / name, followed=role == "followed")
