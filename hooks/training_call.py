@@ -101,6 +101,8 @@ class FitCall:
     def after_train_begin(self) -> None:
         """Every callback has begun: puts the state back and tells Keras where to go on."""
         self._open_call()
+        if self._watched is not None:
+            self._watched.begun()
         restored = self.restored
         if self.decision.action == "skip":
             self._begin_at(self.epochs)
