@@ -22,6 +22,13 @@ def further_optimizers(model: Any) -> dict[str, Any]:
     return found
 
 
+def learning_rate(optimizer: Any) -> Any:
+    """The learning rate that trains, as Keras holds it; a LossScaleOptimizer's own does not."""
+    while (inner := getattr(optimizer, "inner_optimizer", None)) is not None:
+        optimizer = inner
+    return getattr(optimizer, "_learning_rate", None)
+
+
 def loose_variables(model: Any) -> Iterator[Any]:
     """`tf.Variable`s of a model and its layers; Keras 3 counts only its own."""
     from tensorflow.python.ops.resource_variable_ops import BaseResourceVariable

@@ -58,7 +58,7 @@ class Engine:
 
     def learning_rate(self, model: Any) -> Any:
         """The variable that holds the learning rate; None where there is none."""
-        return getattr(getattr(model.optimizer, "_learning_rate", None), "_value", None)
+        return getattr(attributes.learning_rate(model.optimizer), "_value", None)
 
     def generators(self, model: Any) -> dict[str, Any]:
         """The states of generators that no variable holds, as JSON, and the names of those that one does."""

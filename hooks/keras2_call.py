@@ -8,6 +8,7 @@ from typing import Any
 from holdfast.hooks.data_position import FRESH, ITERATOR
 from holdfast.hooks.keras2_data import HandlerSource, Skippable
 from holdfast.hooks.keras2_engine import Keras2, NotTraced
+from holdfast.hooks.logs import restored_logs
 from holdfast.hooks.tracking import Tracker
 from holdfast.hooks.training_call import FitCall
 from holdfast.runtime import report
@@ -105,7 +106,7 @@ class Keras2Call(FitCall):
         self._executions = int(position["executions"])
         if self._executions:  # again: what began the epoch anew has reset metrics and drawn numbers
             restored.assign(self._watched, self._data)
-            self._logs = restored.state.get("logs")
+            self._logs = restored_logs(restored.state.get("logs"), restored.arrays)
             self._phase = "batches"
         reach("restore.position")
         if tail:

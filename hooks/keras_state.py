@@ -6,7 +6,7 @@ a file name) stays edited; what had not changed goes back to what it was as this
 
 from __future__ import annotations
 
-import contextlib
+import io
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +15,9 @@ from typing import Any, Final
 import numpy as np
 
 from holdfast.hooks import plain
+from holdfast.hooks.baseline import Copies, First, set_attribute
+from holdfast.hooks.process_values import ProcessValues
+from holdfast.runtime import report
 from holdfast.runtime.exactness_notes import say_inexact
 
 log = logging.getLogger("holdfast.hooks")
@@ -30,9 +33,6 @@ FILE_STATE: Final = {"CSVLogger": ("append", "append_header", "writer", "csv_fil
 CSV_MAX_BYTES: Final = 4 << 20
 """Largest log of a CSVLogger that a snapshot carries, so that it survives with the VM lost."""
 
-ARRAY_MAX_BYTES: Final = 16 << 20
-"""Arrays that were there at the beginning and are larger are taken for data, and let be."""
-
 
 class Watched:
     """An object whose attributes are followed from the beginning of a call."""
@@ -42,33 +42,45 @@ class Watched:
         self.kind = type(thing).__qualname__
         self._skipped = SKIPPED_ATTRIBUTES | set(FILE_STATE.get(self.kind, ()))
         self._ours = type(thing).__module__.startswith(("keras.", "tf_keras."))
-        self._first: dict[str, str] = {}
-        self._first_values: dict[str, Any] = {}
-        self._let_be: set[str] = set()
-        for name, value in self._attributes():
-            if isinstance(value, np.ndarray) and value.nbytes > ARRAY_MAX_BYTES:
-                self._let_be.add(name)
-                continue
-            with contextlib.suppress(plain.NotPlain):
-                self._first[name] = plain.digest(value)
-                arrays = plain.Arrays("first")
-                self._first_values[name] = (plain.encode(value, arrays), arrays)
+        self._process = ProcessValues()
+        self._given = {
+            name: First(value, may_be_data=True, is_shared=not self._ours) for name, value in self._attributes()
+        }
+        self._first = self._given
+        self._renewed: set[str] = set()
+        self._restored: set[str] = set()
 
     def _attributes(self) -> Iterator[tuple[str, Any]]:
-        for name, value in vars(self.thing).items():
+        for name, value in list(vars(self.thing).items()):
             if name not in self._skipped:
                 yield name, value
 
+    def begun(self) -> None:
+        """After `on_train_begin`. A time or a path that it has set belongs to this process: it is not saved,
+        and another process keeps what its own `on_train_begin` sets.
+        """
+        self._first = {}
+        for name, value in self._attributes():
+            given = self._given.get(name)
+            if given is not None and _is_unchanged(given, value):
+                self._first[name] = given
+                continue
+            self._first[name] = First(value, may_be_data=False, is_shared=not self._ours)
+            if self._process.holds(value):
+                self._renewed.add(name)
+
     def capture(self, arrays: plain.Arrays) -> dict[str, Any]:
         """The attributes that differ from the beginning, as JSON; arrays go into ``arrays``."""
-        changed, opaque = {}, []
+        changed, in_place, opaque = {}, [], []
         arrays.copying = not self._ours  # Keras replaces its arrays (best_weights), never writes into them
         for name, value in self._attributes():
-            if name in self._let_be:
-                continue
+            first = self._first.get(name)
             try:
-                if name not in self._first or plain.digest(value) != self._first[name]:
-                    changed[name] = plain.encode(value, arrays)
+                if name not in self._restored and self._is_as_begun(name, first, value):
+                    continue
+                changed[name] = plain.encode(value, arrays)
+                if first is not None and first.shared is value:
+                    in_place.append(name)
             except plain.TooLarge as error:
                 opaque.append(name)
                 say_inexact(
@@ -78,22 +90,70 @@ class Watched:
                 )
             except plain.NotPlain:
                 opaque.append(name)  # such as TensorBoard's stack of writers: this process's own
-        found: dict[str, Any] = {"class": self.kind, "attributes": changed, "opaque": opaque}
+                self._point_out(name, first, value)
+        found: dict[str, Any] = {
+            "class": self.kind,
+            "attributes": changed,
+            "in_place": in_place,
+            "opaque": opaque,
+        }
         if self.kind == "CSVLogger":
             found["file"] = _read_small(Path(self.thing.filename))
         return found
 
+    def _is_as_begun(self, name: str, first: First | None, value: Any) -> bool:
+        """Whether another process has the same value once its own call has begun.
+
+        Raises:
+            NotPlain: The value has no plain form.
+        """
+        if first is None:
+            return False
+        if first.is_data_in(value):
+            return True
+        given = self._given.get(name)
+        if name not in self._renewed and (given is None or given.digest != first.digest):
+            return False
+        return plain.digest(value) == first.digest
+
+    def _point_out(self, name: str, first: First | None, value: Any) -> None:
+        """Says once of what has been replaced since the beginning that it cannot be saved."""
+        if self._ours or (first is not None and not first.is_plain and first.is_same_object(value)):
+            return
+        if callable(value) or isinstance(value, io.IOBase):
+            return  # of the process
+        report.say_once(
+            f"opaque {self.kind}",
+            f"{self.kind}.{name} changed, and what it is ({type(value).__qualname__}) cannot be saved; a "
+            "resume begins it anew",
+        )
+
     def restore(self, saved: dict[str, Any], arrays: dict[str, np.ndarray[Any, Any]]) -> None:
-        """Puts the attributes where they were."""
-        changed = saved["attributes"]
-        for name, (form, values) in self._first_values.items():
+        """Puts the attributes where they were; what others hold too is filled in place, as it was then."""
+        changed, in_place = saved["attributes"], saved.get("in_place", ())
+        for name, first in self._first.items():
             if name not in changed and name not in saved["opaque"]:
-                setattr(self.thing, name, plain.decode(form, values))
+                first.put_back(self.thing, name)
+        handed = arrays if self._ours else Copies(arrays)
         for name, form in changed.items():
             if name in self._skipped:
                 continue
-            with contextlib.suppress(AttributeError):  # a property without a setter
-                setattr(self.thing, name, plain.decode(form, arrays))
+            self._restored.add(name)  # it differs from what another process begins with
+            value = plain.decode(form, handed)
+            if name in in_place and name in self._first:
+                value = self._first[name].filled(value)
+            set_attribute(self.thing, name, value)
+
+
+def _is_unchanged(given: First, value: Any) -> bool:
+    if not given.is_plain:
+        return given.is_same_object(value)
+    if given.is_data_in(value):
+        return True
+    try:
+        return plain.digest(value) == given.digest and (given.shared is None or given.shared is value)
+    except plain.NotPlain:
+        return False
 
 
 class WatchedCallbacks:
@@ -105,6 +165,11 @@ class WatchedCallbacks:
     def capture(self, arrays: plain.Arrays) -> list[dict[str, Any]]:
         """Their states as JSON."""
         return [one.capture(arrays) for one in self._watched]
+
+    def begun(self) -> None:
+        """After every callback's `on_train_begin`."""
+        for one in self._watched:
+            one.begun()
 
     def pairs(self, saved: list[dict[str, Any]]) -> Iterator[tuple[Watched, dict[str, Any]]]:
         """Each callback with its saved state: the n-th of a class with the n-th of that class."""

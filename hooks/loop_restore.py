@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from holdfast.hooks import capture, random_state
+from holdfast.hooks import attributes, capture, random_state
 from holdfast.hooks.loop_objects import Selection
 from holdfast.hooks.loop_selection import Match, match
 from holdfast.hooks.objects import Objects
@@ -111,7 +111,7 @@ class Restoring:
         if not group.startswith("optimizer-"):
             return False
         changed = [line for line in self.changes if line.startswith(f"optimizers.{group}")]
-        rates = [getattr(root.thing, "_learning_rate", None) for root in found.selection.roots]
+        rates = [attributes.learning_rate(root.thing) for root in found.selection.roots]
         is_rate = any(handed.get(name) is rate for rate in rates if rate is not None)
         return not changed or (all("learning_rate" in line for line in changed) and not is_rate)
 

@@ -19,6 +19,9 @@ MAX_DEPTH: Final = 20
 MAX_ITEMS: Final = 200_000
 """Items of one container; more would hold the training up for over 0.1 s at each snapshot."""
 
+_SMALL_DTYPES: Final = ("bfloat16", "float8_e4m3fn", "float8_e5m2", "int4", "uint4")
+"""Dtypes of ml_dtypes, which NumPy's own letters do not tell: they go by their names."""
+
 _COMPARISONS: Final = {"keras.ops": ("less", "greater"), "numpy": ("less", "greater")}
 """The functions that Keras' callbacks choose in their first epoch, to compare with; no others have
 a plain form."""
@@ -40,17 +43,32 @@ class TooLarge(NotPlain):
 
 
 class Arrays(dict[str, "np.ndarray[Any, Any]"]):
-    """Arrays put aside while values are encoded, by name."""
+    """Arrays put aside while values are encoded, by name.
+
+    Attributes:
+        owners: What each is of: the array itself, or the tensor that it is the value of.
+    """
 
     def __init__(self, prefix: str, *, copy: bool = True) -> None:
         super().__init__()
         self.prefix, self.copying = prefix, copy
+        self.owners: list[Any] = []
 
-    def put(self, array: np.ndarray[Any, Any]) -> str:
-        """Keeps an array and names it; copied, since its owner may write into it later."""
+    def put(self, array: np.ndarray[Any, Any], owner: Any = None) -> str:
+        """Keeps an array and names it; copied, since others may write into it, unless it is a tensor's."""
         name = f"{self.prefix}/{len(self):05d}"
-        self[name] = array.copy() if self.copying or not array.flags.c_contiguous else array
+        self[name] = array.copy() if self.copying and owner is None else array
+        self.owners.append(array if owner is None else owner)
         return name
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all of them."""
+        return sum(array.nbytes for array in self.values())
+
+    def hashes(self) -> str:
+        """A text that is equal for equal contents."""
+        return "".join(xxhash.xxh3_128_hexdigest(flat_bytes(array)) for array in self.values())
 
 
 def encode(value: Any, arrays: Arrays, depth: int = 0) -> Any:
@@ -65,10 +83,14 @@ def encode(value: Any, arrays: Arrays, depth: int = 0) -> Any:
         raise NotPlain("nested too deeply")
     if type(value) in (list, tuple, dict, set, frozenset):
         return _encode_container(value, arrays, depth + 1)
-    if isinstance(value, np.ndarray) and type(value) is np.ndarray and value.dtype.kind in "biufc":
-        return {TAG: "array", "name": arrays.put(value), "dtype": value.dtype.str, "shape": list(value.shape)}
-    if isinstance(value, np.generic) and value.dtype.kind in "biuf":
-        return {TAG: "scalar", "dtype": value.dtype.str, "value": value.item()}
+    if type(value) is np.ndarray and (dtype := _dtype_name(value.dtype)):
+        return {TAG: "array", "name": arrays.put(value), "dtype": dtype, "shape": list(value.shape)}
+    if isinstance(value, np.generic) and value.dtype.kind != "c" and (dtype := _dtype_name(value.dtype)):
+        plain = value.item() if value.dtype.kind in "biuf" else float(value)  # type: ignore[arg-type]
+        return {TAG: "scalar", "dtype": dtype, "value": plain}
+    if (tensor := _tensor_value(value)) is not None and (dtype := _dtype_name(tensor.dtype)):
+        name = arrays.put(tensor, owner=value)
+        return {TAG: "tensor", "name": name, "dtype": dtype, "shape": list(tensor.shape)}
     for kind, state_of in _GENERATORS.items():
         if type(value) is kind:
             return {TAG: kind.__name__, "state": encode(state_of(value), arrays, depth + 1)}
@@ -84,6 +106,29 @@ _GENERATORS: Final[dict[type, Callable[[Any], Any]]] = {
     np.random.Generator: lambda one: one.bit_generator.state,
     np.random.RandomState: lambda one: one.get_state(legacy=False),
 }
+
+
+def _dtype_name(dtype: np.dtype[Any]) -> str:
+    """What `_dtype` makes the dtype of; empty where it has no plain form."""
+    if dtype.type.__module__ == "ml_dtypes":
+        return dtype.name if dtype.name in _SMALL_DTYPES else ""
+    return dtype.str if dtype.kind in "biufc" else ""
+
+
+def _dtype(name: str) -> np.dtype[Any]:
+    if name in _SMALL_DTYPES:
+        import ml_dtypes
+
+        return np.dtype(getattr(ml_dtypes, name))
+    return np.dtype(name)
+
+
+def _tensor_value(value: Any) -> np.ndarray[Any, Any] | None:
+    """The value of an eager tensor, sharing its memory; None for anything else."""
+    if type(value).__name__ != "EagerTensor" or "tensorflow" not in sys.modules:
+        return None
+    read = getattr(value, "_numpy_internal", None)
+    return np.asarray(read()) if read is not None else None
 
 
 def _encode_container(value: Any, arrays: Arrays, depth: int) -> Any:
@@ -119,10 +164,11 @@ def decode(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
         case {"items": list(items), **rest} if rest.get(TAG) in ("set", "frozenset"):
             kind = set if rest[TAG] == "set" else frozenset
             return kind(decode(item, arrays) for item in items)
-        case {"name": str(name), "dtype": str(dtype), "shape": list(shape)}:
-            return arrays[name].view(np.dtype(dtype)).reshape(shape)
+        case {"name": str(name), "dtype": str(dtype), "shape": list(shape), **rest}:
+            array = arrays[name].view(_dtype(dtype)).reshape(shape)
+            return _tensor(array) if rest.get(TAG) == "tensor" else array
         case {"dtype": str(dtype), "value": number}:
-            return np.dtype(dtype).type(number)
+            return _dtype(dtype).type(number)
         case {"home": str(home), "name": str(name), **rest} if rest.get(TAG) == "comparison":
             if name in _COMPARISONS[home]:
                 return getattr(sys.modules[home], name)
@@ -132,6 +178,12 @@ def decode(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
             except (IndexError, OverflowError, AttributeError) as error:  # of the state's own class
                 raise ValueError(f"not a generator's state: {error}") from None
     raise ValueError(f"not a plain form: {str(value)[:80]}")
+
+
+def _tensor(array: np.ndarray[Any, Any]) -> Any:
+    import tensorflow as tf
+
+    return tf.constant(array)
 
 
 def _generator(kind: Any, state: Any) -> Any:
@@ -161,5 +213,4 @@ def digest(value: Any) -> str:
     """
     arrays = Arrays("a", copy=False)
     text = json.dumps(encode(value, arrays))
-    hashes = [xxhash.xxh3_128_hexdigest(flat_bytes(array)) for array in arrays.values()]
-    return text + "".join(hashes)
+    return text + arrays.hashes()

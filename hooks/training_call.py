@@ -7,13 +7,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from holdfast.hooks import capture, definition, plain
 from holdfast.hooks.data_position import FRESH, ITERATOR, Source, state_array
 from holdfast.hooks.engine import KERAS_3, Engine
 from holdfast.hooks.interrupts import StepShield
 from holdfast.hooks.keras_state import Watched, WatchedCallbacks
+from holdfast.hooks.logs import capture_logs, restored_logs, short_history
 from holdfast.hooks.past import Past, Restored, per_execution
 from holdfast.hooks.saving import Piece
 from holdfast.hooks.tracking import Tracker
@@ -28,9 +29,6 @@ log = logging.getLogger("holdfast.hooks")
 HOLD_SECONDS = 0.25
 """References for a possible interrupt between two epochs are taken where an epoch took this long;
 what is lost in shorter ones is shorter still."""
-
-SHORT_HISTORY: Final = 16
-"""Numbers of a History that the journal keeps of a call, for want of a milestone."""
 
 Phase = Literal["batches", "tail", "epoch", "done"]
 """Where in a call a snapshot was taken: between two batches; after an epoch's last batch, with its
@@ -104,6 +102,8 @@ class FitCall:
     def after_train_begin(self) -> None:
         """Every callback has begun: puts the state back and tells Keras where to go on."""
         self._open_call()
+        if self._watched is not None:
+            self._watched.begun()
         restored = self.restored
         if self.decision.action == "skip":
             self._begin_at(self.epochs)
@@ -195,7 +195,7 @@ class FitCall:
         self._executions = done
         if done:  # again: what began the epoch anew has reset metrics and drawn numbers
             restored.assign(self._watched, self._data)
-            self._logs = restored.state.get("logs")
+            self._logs = restored_logs(restored.state.get("logs"), restored.arrays)
             self._phase = "batches"
         reach("restore.position")
         if tail:
@@ -292,7 +292,7 @@ class FitCall:
         slot = self._ensure_slot()
         early = bool(self.model.stop_training) and self._epoch < self.epochs
         call = slot.call(bound.next_call) or TrainingCall(self._definition, self.epochs)
-        history = self._short_history()
+        history = short_history(self.model)
         slot.record(bound.next_call, finish(call, self._epoch, stopped_early=early, history=history))
         self.tracker.saving.milestone(self._take("done"), time.monotonic() - self._begun_at)
         bound.next_call += 1
@@ -357,7 +357,7 @@ class FitCall:
                 "data": data,
                 "evaluated": self.evaluation.created if self.evaluation else self._evaluated,
             },
-            "logs": _plain_logs(self._logs) if phase in ("batches", "tail") else None,
+            "logs": capture_logs(self._logs, arrays) if phase in ("batches", "tail") else None,
             "callbacks": self._watched.capture(arrays) if self._watched else [],
             "data_object": self._data.capture(objects) if self._data else None,
             "random": self.engine.generators(self.model),
@@ -378,22 +378,3 @@ class FitCall:
         self._held = None
         self._held_at = time.monotonic()
         self.tracker.saving.save(kind, piece)
-
-    def _short_history(self) -> dict[str, list[float]]:
-        """What `fit` returns, where it is short enough for the journal."""
-        history = getattr(getattr(self.model, "history", None), "history", None)
-        if not isinstance(history, dict) or sum(map(len, history.values())) > SHORT_HISTORY:
-            return {}
-        return {str(key): [float(value) for value in values] for key, values in history.items()}
-
-
-def _plain_logs(logs: Any) -> dict[str, float] | None:
-    if not isinstance(logs, dict) or not logs:
-        return None
-    found = {}
-    for key, value in logs.items():
-        try:
-            found[str(key)] = float(value)
-        except (TypeError, ValueError):
-            return None
-    return found
