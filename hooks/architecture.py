@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from holdfast.hooks import configuration
+
 log = logging.getLogger("holdfast.hooks")
 
 MAX_PACKED_BYTES: Final = 1 << 20
@@ -90,6 +92,9 @@ def _model_config(model: Any) -> dict[str, Any]:
     for layer in model._flatten_layers(include_self=False):
         if _has_lambda(getattr(getattr(layer, "_compile_config", None), "config", None)):
             raise NotKept(f"the model {layer.name} in it is compiled with a lambda")
+    layers = model._flatten_layers(include_self=False)
+    if not (configuration.own_code_reads(model) and all(map(configuration.is_harmless, layers))):
+        raise NotKept("the get_config of a class of the user's does more than read, so it is not called")
     # As Keras serializes it, but for what it was compiled with: that comes apart.
     return {
         "module": kind.__module__,
@@ -119,6 +124,8 @@ def _compile_config(model: Any, compiled: Any) -> dict[str, Any]:
 def _serialized(thing: Any) -> Any:
     if _has_lambda(thing):  # Keras would warn the user of what the user has not done
         raise NotKept("a lambda has no configuration")
+    if not configuration.is_harmless(thing):
+        raise NotKept("its get_config does more than read, so it is not called")
     import keras
 
     return keras.saving.serialize_keras_object(thing)

@@ -5,16 +5,23 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import xxhash
 
+from holdfast.hooks import configuration
 from holdfast.hooks.plain import flat_bytes
 from holdfast.runtime.journal import Definition
 
+if TYPE_CHECKING:
+    from holdfast.hooks.data_position import Source
+
 SAMPLED_ABOVE: Final = 32 << 20
 """Arrays up to 32 MiB are hashed whole (3 ms); larger ones by blocks spread over them."""
+
+ARRAYS_OF: Final = frozenset({"jax", "jaxlib", "numpy", "pandas", "tensorflow", "torch"})
+"""Packages whose arrays are read once more without anybody noticing."""
 
 SAMPLE_BLOCKS: Final = 128
 SAMPLE_BYTES: Final = 64 << 10
@@ -55,7 +62,7 @@ def fingerprint(lines: tuple[str, ...]) -> str:
 
 def _config(thing: Any) -> Any:
     try:
-        return _clean(thing.get_config())
+        return _clean(configuration.of(thing))
     except Exception:  # a user's get_config may raise anything; then only shapes tell
         return None
 
@@ -64,11 +71,15 @@ def _any_batch(shape: Any) -> Any:
     return [None, *shape[1:]] if isinstance(shape, (list, tuple)) else shape
 
 
+def _key(item: tuple[Any, Any]) -> str:
+    return str(item[0])
+
+
 def _clean(value: Any) -> Any:
     if isinstance(value, dict):
         return {
             str(key): _any_batch(item) if key in _BATCH_SHAPES else _clean(item)
-            for key, item in sorted(value.items(), key=str)
+            for key, item in sorted(value.items(), key=_key)
             if key not in _PASSING_KEYS
         }
     if isinstance(value, (list, tuple)):
@@ -79,10 +90,12 @@ def _clean(value: Any) -> Any:
         return float(value)
     if isinstance(value, np.ndarray):
         return array_hash(value)
-    if hasattr(value, "get_config"):
+    if hasattr(type(value), "get_config") and not isinstance(value, type):
         return [type(value).__name__, _config(value)]
     if callable(value):
         return getattr(value, "__qualname__", type(value).__qualname__)
+    if type(value).__module__.split(".")[0] not in configuration.LIBRARIES:
+        return type(value).__qualname__  # its repr is the user's code
     return _ADDRESS.sub("", repr(value))[:200]
 
 
@@ -100,7 +113,9 @@ def keras_seed() -> Any:
     return getattr(rng_utils, "get_random_seed", lambda: None)()
 
 
-def training_definition(model: Any, arguments: dict[str, Any], seed: Any, optimizer: Any = None) -> Definition:
+def training_definition(
+    model: Any, arguments: dict[str, Any], seed: Any, optimizer: Any = None, train: Source | None = None
+) -> Definition:
     """What decides a `fit`'s outcome beside the structure.
 
     Args:
@@ -108,6 +123,7 @@ def training_definition(model: Any, arguments: dict[str, Any], seed: Any, optimi
         arguments: Those of `fit`, by name, with defaults applied.
         seed: The global seed; None where none was set.
         optimizer: The optimizer's definition where it is known already.
+        train: Keras' view of the data, where it is known already.
     """
     return {
         "optimizer": optimizer if optimizer is not None else optimizer_definition(model.optimizer),
@@ -120,37 +136,43 @@ def training_definition(model: Any, arguments: dict[str, Any], seed: Any, optimi
         "class_weight": _clean(arguments.get("class_weight")),
         "frozen_layers": sum(not layer.trainable for layer in model._flatten_layers()),
         "seed": seed,
-        "data": data_definition(arguments),
+        "data": data_definition(arguments, train),
     }
 
 
-def data_definition(arguments: dict[str, Any]) -> dict[str, Any]:
+def data_definition(arguments: dict[str, Any], train: Source | None = None) -> dict[str, Any]:
     """What the data are: a content hash for arrays; what else can be told without reading them."""
     found = {}
     for key in ("x", "y", "sample_weight"):
         value = arguments.get(key)
         if value is not None:
-            found[key] = _describe_data(value)
+            found[key] = _describe_data(value, train)
     return found
 
 
-def _describe_data(value: Any) -> Any:
+def _describe_data(value: Any, train: Source | None) -> Any:
     import tensorflow as tf
 
+    kind = type(value)
     if isinstance(value, tf.data.Dataset):
         return {"tf.data": str(value.element_spec), "batches": int(value.cardinality())}
     if isinstance(value, dict):
-        return {str(key): _describe_data(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)) and value and not isinstance(value[0], (int, float)):
-        return [_describe_data(item) for item in value]
+        return {str(key): _describe_data(item, train) for key, item in value.items()}
+    if kind in (list, tuple) and value and not isinstance(value[0], (int, float)):
+        return [_describe_data(item, train) for item in value]
     if isinstance(value, tf.Tensor):
         return array_hash(value.numpy())
-    if isinstance(value, (np.ndarray, list, tuple)) or hasattr(value, "__array__"):
+    if isinstance(value, np.ndarray):
+        return array_hash(np.ndarray.view(value, np.ndarray))
+    # Objects of other classes, the user's among them, may note it when they are read.
+    if kind in (list, tuple) or (kind.__module__.split(".")[0] in ARRAYS_OF and hasattr(kind, "__array__")):
         return array_hash(np.asarray(value))
-    if hasattr(value, "__getitem__") and hasattr(value, "num_batches"):
-        return {"PyDataset": type(value).__name__, "batches": value.num_batches}
-    if hasattr(value, "__getitem__") and hasattr(value, "on_epoch_end"):
-        return {"Sequence": type(value).__name__, "batches": len(value)}
+    if hasattr(kind, "__getitem__") and hasattr(kind, "num_batches"):
+        told = train is not None and train.data_object is value  # to Keras: the user's code is not asked again
+        batches = train.epochs._num_batches if train is not None and told else value.num_batches
+        return {"PyDataset": kind.__name__, "batches": batches}
+    if hasattr(kind, "__getitem__") and hasattr(kind, "on_epoch_end"):
+        return {"Sequence": kind.__name__, "batches": len(value)}
     return "not checkable"
 
 

@@ -28,9 +28,11 @@ class Engine:
         """A built model's structure, by lines."""
         return definition.structure(model)
 
-    def definition(self, model: Any, arguments: dict[str, Any], optimizer: Any = None) -> Definition:
+    def definition(
+        self, model: Any, arguments: dict[str, Any], optimizer: Any = None, train: Source | None = None
+    ) -> Definition:
         """What decides a `fit`'s outcome beside the structure."""
-        made = definition.training_definition(model, arguments, definition.keras_seed(), optimizer)
+        made = definition.training_definition(model, arguments, definition.keras_seed(), optimizer, train)
         further = attributes.further_optimizers(model)
         if further:
             made["optimizers"] = {name: definition.optimizer_definition(one) for name, one in further.items()}

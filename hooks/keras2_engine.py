@@ -71,10 +71,13 @@ class Keras2(Engine):
         )
         return (KIND, *lines)
 
-    def definition(self, model: Any, arguments: dict[str, Any], optimizer: Any = None) -> Definition:
+    def definition(
+        self, model: Any, arguments: dict[str, Any], optimizer: Any = None, train: Source | None = None
+    ) -> Definition:
         """What decides a `fit`'s outcome beside the structure."""
         from tensorflow.python.eager import context
 
+        del train
         if optimizer is None:
             optimizer = _optimizer_definition(model.optimizer)
         made = definition.training_definition(model, arguments, context.global_seed(), optimizer)

@@ -75,7 +75,7 @@ class Watch:
 
         watch_keras(self.loops.objects)
         for name in ASIDE:
-            patch(next(owner for owner in Model.__mro__ if name in vars(owner)), name, aside)
+            patch(Model, name, aside)
         patch(BaseOptimizer, "apply", self.optimizer)
         patch(Model, "__call__", self.model)
 

@@ -114,7 +114,7 @@ class Past:
             slot = self._match()
         same_optimizer = bound.optimizer is not None and bound.optimizer() is self.model.optimizer
         known = bound.definition if same_optimizer else None
-        made = self.engine.definition(self.model, self.arguments, known)
+        made = self.engine.definition(self.model, self.arguments, known, self.train)
         self.definition = journal.same_definition(made)
         bound.definition = self.definition["optimizer"]
         bound.optimizer = weakref.ref(self.model.optimizer) if self.model.optimizer is not None else None

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
+from holdfast.hooks.lookalike import lookalike
 from holdfast.runtime import report
 
 log = logging.getLogger("holdfast.hooks")
@@ -16,16 +17,15 @@ T = TypeVar("T")
 Wrapper = Callable[..., Any]
 
 _patched: list[tuple[Any, str, str, Any, Any]] = []
-"""Owner, name, who made the wrapper, what was there before (_INHERITED for nothing), the wrapper."""
-
-_INHERITED = object()
+"""Owner, name, who made the wrapper, what was there before, what is there since."""
 
 
 def patch(owner: Any, name: str, make: Callable[[Callable[..., Any]], Wrapper]) -> None:
-    """Replaces a method or function.
+    """Replaces a method or function by one that looks like it.
 
     The wrapper calls the original exactly once and returns its value unchanged. Patching with what it
-    is patched with already does nothing.
+    is patched with already does nothing. A method that is inherited is replaced where it is defined, since
+    another place would be seen; the wrapper is called for objects of the owner alone.
 
     Args:
         owner: The class, best a base class, so that subclasses' signatures stay as they are; or a module.
@@ -33,13 +33,15 @@ def patch(owner: Any, name: str, make: Callable[[Callable[..., Any]], Wrapper]) 
         make: Gives the wrapper for the original.
     """
     maker = getattr(make, "__qualname__", repr(make))
+    only = None
+    if isinstance(owner, type) and name not in vars(owner):
+        only, owner = owner, next(one for one in owner.__mro__ if name in vars(one))
     if any(entry[0] is owner and entry[1:3] == (name, maker) for entry in _patched):
         return
-    before = vars(owner).get(name, _INHERITED)
-    original = getattr(owner, name) if before is _INHERITED else before
-    wrapper = functools.wraps(original)(make(original))
-    setattr(owner, name, wrapper)
-    _patched.append((owner, name, maker, before, wrapper))
+    original = vars(owner)[name]
+    made = lookalike(original, make(original), only=only, method=isinstance(owner, type))
+    setattr(owner, name, made)
+    _patched.append((owner, name, maker, original, made))
 
 
 def unpatch_all() -> None:
@@ -48,8 +50,6 @@ def unpatch_all() -> None:
         owner, name, _, before, wrapper = _patched.pop()
         if vars(owner).get(name) is not wrapper:
             log.warning("%s.%s was patched by somebody else; left", owner.__name__, name)
-        elif before is _INHERITED:
-            delattr(owner, name)
         else:
             setattr(owner, name, before)
 

@@ -22,7 +22,7 @@ from holdfast.runtime.journal import Place
 from holdfast.runtime.manifest import Kind
 
 _AROUND: Final = frozenset(
-    {__name__, *(f"holdfast.hooks.{name}" for name in ("tf1_session", "patching", "script"))}
+    {__name__, *(f"holdfast.hooks.{name}" for name in ("tf1_session", "patching", "lookalike", "script"))}
 )
 """Modules of ours that are around the user's code, and hold no lock meanwhile."""
 

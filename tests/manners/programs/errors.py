@@ -54,6 +54,17 @@ def wrong_arguments(see: Seen) -> None:
 @program
 def tracebacks_of_errors_in_keras(see: Seen) -> None:
     """Keras shows its innermost frame where none but its own are left, which tells where it failed."""
+    for key, filtering in (("filtered", True), ("in full", False)):
+        if not filtering:
+            keras.config.disable_traceback_filtering()
+        try:
+            errors_in_keras(see, key)
+        finally:
+            keras.config.enable_traceback_filtering()
+
+
+def errors_in_keras(see: Seen, when: str) -> None:
+    """Lets every frame of some errors be seen."""
     x, y = data()
     model = classifier()
     calls: dict[str, Any] = {
@@ -62,12 +73,19 @@ def tracebacks_of_errors_in_keras(see: Seen) -> None:
         "no optimizer": lambda: classifier(None).fit(x, y),
         "evaluated": lambda: model.evaluate(x, y[:-1]),
         "called": lambda: model(tf.ones((1, 2, 3, 4))),
+        "weights": lambda: model.set_weights([1]),
+        "unknown": lambda: model.predict(x, unknown=1),
+        "no model": keras.Model.evaluate,
+        "no callback": lambda: model.fit(x, y, callbacks=[1], **FIT),
+        "metric": lambda: keras.metrics.Mean(nonsense=1),
     }
     for key, call in calls.items():
         try:
             call()
         except Exception as error:
-            see.note(key, [frame[1:3] for frame in frames(error)][-1])
+            see.note(f"{when} {key}", [frame[1:] for frame in frames(error)])
+        else:
+            see.note(f"{when} {key}", "nothing raised")
 
 
 @program

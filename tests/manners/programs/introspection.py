@@ -175,6 +175,27 @@ def attributes_of_objects(see: Seen) -> None:
     see.note("tracked", [repr(one) for one in model._layers])
 
 
+@program
+def called_through_the_class(see: Seen) -> None:
+    """With the object by its place and by its name."""
+    x, y = data()
+    model = classifier(metrics=["accuracy"])
+    for turn in ("first", "second"):
+        see.note(f"{turn} fit", keras.Model.fit(self=model, x=x, y=y, **FIT).history)
+        see.note(f"{turn} evaluate", keras.Model.evaluate(self=model, x=x, y=y, verbose=0))
+        see.note(f"{turn} predict", keras.Model.predict(x=x, self=model, verbose=0))
+        see.note(f"{turn} batch", keras.Model.train_on_batch(self=model, x=x, y=y))
+        see.note(f"{turn} call", keras.Model.__call__(model, inputs=x))
+        see.note(f"{turn} call by name", keras.Model.__call__(self=model, inputs=x))
+        see.note(f"{turn} weights", keras.Model.set_weights(self=model, weights=model.get_weights()))
+        see.note(f"{turn} variable", tf.Variable.assign_add(self=tf.Variable(1.0), delta=2.0))
+        items = iter(tf.data.Dataset.range(2))
+        see.note(f"{turn} item", type(items).__next__(self=items))
+    see.model(model)
+    see.raising("no model", lambda: keras.Model.fit(x=x, y=y))
+    see.raising("nothing", keras.Model.predict)
+
+
 class Patched(keras.callbacks.Callback):
     """Notes what is the model's."""
 
