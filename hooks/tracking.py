@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from holdfast.hooks.left import Left
 from holdfast.hooks.notebook import Cells
 from holdfast.hooks.saving import Saving
 from holdfast.hooks.weak import WeakIdentityMap
@@ -32,6 +33,7 @@ class Bound:
         early: Cells in which it was used before its first training call.
         initial: Its values from before it was restored at such a use.
         caught_up: Whether it has the state of the newest checkpoint, since calls are skipped.
+        left: Where its last call stood when an exception left it.
     """
 
     place: Place
@@ -42,6 +44,7 @@ class Bound:
     early: list[str] = field(default_factory=list)
     initial: list[tuple[Any, Any]] = field(default_factory=list)
     caught_up: bool = False
+    left: Left | None = None
 
     def begin_anew(self, number: int = 0) -> None:
         """Lets go of the slot; values that a restore at first use has replaced come back.
@@ -49,7 +52,7 @@ class Bound:
         Args:
             number: Of the call with which something new begins.
         """
-        self.slot, self.next_call, self.caught_up = "", number, False
+        self.slot, self.next_call, self.caught_up, self.left = "", number, False, None
         for variable, value in self.initial:
             variable.assign(value, read_value=False)
         self.initial.clear()
