@@ -310,9 +310,10 @@ class Past:
             self.decision = Decision("replay")
             return f"this training is in {where}, and no more is asked for: no step is trained"
         self.restored.exact, self.restored.anew_at = False, int(self.arguments["initial_epoch"])
-        self.restored.variables = fitting.under_changed_definition(
-            self.engine, self.model, self.restored.variables, part, self.decision.changes
-        )
+        if not changed:
+            self.restored.variables = fitting.under_changed_definition(
+                self.engine, self.model, self.restored.variables, part, ()
+            )
         changes = f" under a changed definition ({'; '.join(self.decision.changes)})" if changed else ""
         more = self.epochs - self.restored.anew_at
         if past.status == "open" and moved_on:
