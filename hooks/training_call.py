@@ -15,7 +15,8 @@ from holdfast.hooks.engine import KERAS_3, Engine
 from holdfast.hooks.interrupts import StepShield
 from holdfast.hooks.keras_state import Watched, WatchedCallbacks
 from holdfast.hooks.left import Left
-from holdfast.hooks.past import Past, Restored, per_execution
+from holdfast.hooks.past import Past
+from holdfast.hooks.restored import Restored, per_execution
 from holdfast.hooks.saving import Piece
 from holdfast.hooks.tracking import Tracker
 from holdfast.runtime import report
@@ -306,6 +307,9 @@ class FitCall:
         restored.assign(self._watched if restored.exact else None, self._data)
         if self.decision.action == "replay":
             self.model.stop_training = bool(restored.position.get("stopped"))
+        slot = self.tracker.slot_of(self.model)
+        if restored.ends and slot is not None:
+            self.tracker.saving.milestone(restored.piece(slot), time.monotonic() - self._begun_at)
 
     def _skipped(self) -> None:
         """A skipped call's History: as the journal has it, else with numbers that are none."""
