@@ -128,6 +128,7 @@ def training_definition(
     return {
         "optimizer": optimizer if optimizer is not None else optimizer_definition(model.optimizer),
         "loss": _clean(model.loss),
+        "loss_weights": _clean(_loss_weights(model)),
         "batch_size": arguments.get("batch_size"),
         "steps_per_epoch": arguments.get("steps_per_epoch"),
         "steps_per_execution": int(getattr(model, "steps_per_execution", 1) or 1),
@@ -140,6 +141,14 @@ def training_definition(
     }
 
 
+def _loss_weights(model: Any) -> Any:
+    """The weights of the losses as given to `compile`."""
+    container = getattr(model, "_compile_loss", None)  # Keras 3; Keras 2 has the other
+    if container is None:
+        container = getattr(model, "compiled_loss", None)
+    return getattr(container, "_user_loss_weights", None)
+
+
 def data_definition(arguments: dict[str, Any], train: Source | None = None) -> dict[str, Any]:
     """What the data are: a content hash for arrays; what else can be told without reading them."""
     found = {}
@@ -147,19 +156,31 @@ def data_definition(arguments: dict[str, Any], train: Source | None = None) -> d
         value = arguments.get(key)
         if value is not None:
             found[key] = _describe_data(value, train)
+    held_out: Any = arguments.get("validation_data")
+    if type(held_out) in (list, tuple) and 2 <= len(held_out) <= 3:
+        held_out = dict(zip(("x", "y", "sample_weight"), held_out, strict=False))
+    if held_out is not None:
+        found["validation"] = _describe_data(held_out, None, ask=False)
     return found
 
 
-def _describe_data(value: Any, train: Source | None) -> Any:
+def _describe_data(value: Any, train: Source | None, *, ask: bool = True) -> Any:
+    """What data are.
+
+    Args:
+        value: The data.
+        train: Keras' view of them, where it is known already.
+        ask: Whether an object of the user's may be asked for its length, as Keras has just done.
+    """
     import tensorflow as tf
 
     kind = type(value)
     if isinstance(value, tf.data.Dataset):
         return {"tf.data": str(value.element_spec), "batches": int(value.cardinality())}
     if isinstance(value, dict):
-        return {str(key): _describe_data(item, train) for key, item in value.items()}
+        return {str(key): _describe_data(item, train, ask=ask) for key, item in value.items()}
     if kind in (list, tuple) and value and not isinstance(value[0], (int, float)):
-        return [_describe_data(item, train) for item in value]
+        return [_describe_data(item, train, ask=ask) for item in value]
     if isinstance(value, tf.Tensor):
         return array_hash(value.numpy())
     if isinstance(value, np.ndarray):
@@ -168,11 +189,13 @@ def _describe_data(value: Any, train: Source | None) -> Any:
     if kind in (list, tuple) or (kind.__module__.split(".")[0] in ARRAYS_OF and hasattr(kind, "__array__")):
         return array_hash(np.asarray(value))
     if hasattr(kind, "__getitem__") and hasattr(kind, "num_batches"):
+        if not ask:
+            return {"PyDataset": kind.__name__}
         told = train is not None and train.data_object is value  # to Keras: the user's code is not asked again
         batches = train.epochs._num_batches if train is not None and told else value.num_batches
         return {"PyDataset": kind.__name__, "batches": batches}
     if hasattr(kind, "__getitem__") and hasattr(kind, "on_epoch_end"):
-        return {"Sequence": kind.__name__, "batches": len(value)}
+        return {"Sequence": kind.__name__, **({"batches": len(value)} if ask else {})}
     return "not checkable"
 
 

@@ -60,6 +60,11 @@ class Engine:
         """The variable that holds the learning rate; None where there is none."""
         return getattr(attributes.learning_rate(model.optimizer), "_value", None)
 
+    def rate(self, model: Any) -> float | None:
+        """The learning rate; None where no variable holds one, as with a schedule."""
+        variable = self.learning_rate(model)
+        return None if variable is None else float(variable.numpy())
+
     def generators(self, model: Any) -> dict[str, Any]:
         """The states of generators that no variable holds, as JSON, and the names of those that one does."""
         del model

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from holdfast.hooks import capture, definition, variables
 from holdfast.hooks.engine import KERAS_3, Engine
-from holdfast.hooks.past import described
 from holdfast.hooks.patching import guarded, patch
+from holdfast.hooks.restored import described
 from holdfast.hooks.tracking import Tracker
 from holdfast.hooks.weak import WeakIdentityMap
 from holdfast.runtime import report

@@ -88,18 +88,19 @@ class FitHooks:
             if call is None:
                 return original(*args, **kwargs)
             self.tracker.push(call)
-            try:
-                with call.shield.installed():
+            with call.shield.installed():
+                try:
                     history = original(*args, **kwargs)
-            except BaseException as error:
-                guarded(call.raised)()
-                if not isinstance(error, Exception):
-                    guarded(self.tracker.interrupted)(call.model)
-                raise
-            finally:
-                self.tracker.pop(call)
-                guarded(call.closed)()
-            guarded(call.returned)()
+                    call.shield.in_step = True  # an interrupt comes after the milestone
+                except BaseException as error:
+                    guarded(call.raised)()
+                    if not isinstance(error, Exception):
+                        guarded(self.tracker.interrupted)(call.model)
+                    raise
+                finally:
+                    self.tracker.pop(call)
+                    guarded(call.closed)()
+                guarded(call.returned)()
             return history
 
         return wrapper

@@ -11,7 +11,7 @@ from holdfast.hooks.loop_match import LOOP, Candidate, Group, candidates, forese
 from holdfast.hooks.loop_restore import Restoring
 from holdfast.hooks.loop_return import LoopReturn
 from holdfast.hooks.loop_selection import Match, match
-from holdfast.hooks.past import described
+from holdfast.hooks.restored import described
 from holdfast.runtime import report
 from holdfast.runtime.errors import CheckpointDamaged, FormatInvalid
 from holdfast.runtime.journal import Decision, Place, Slot, TrainingCall, decide

@@ -3,70 +3,24 @@
 from __future__ import annotations
 
 import logging
-import time
 import weakref
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any, Final
 
-import numpy as np
-
-from holdfast.hooks import capture, definition, random_state, variables
-from holdfast.hooks.data_position import ITERATOR, Source
+from holdfast.hooks import capture, definition, fitting, variables
+from holdfast.hooks.data_position import Source
 from holdfast.hooks.engine import Engine
-from holdfast.hooks.keras_state import Watched, WatchedCallbacks
+from holdfast.hooks.left import end_if_handled
+from holdfast.hooks.restored import Restored, described, per_execution
 from holdfast.hooks.tracking import Tracker
 from holdfast.runtime import report
 from holdfast.runtime.errors import CheckpointDamaged, RestoreFailed
-from holdfast.runtime.journal import Decision, Slot, TrainingCall, decide, structure_difference
+from holdfast.runtime.journal import Decision, Slot, TrainingCall, decide, finish, structure_difference
 from holdfast.runtime.restore import CheckpointPart
-from holdfast.runtime.session import Session
 
 log = logging.getLogger("holdfast.hooks")
 
 NOTHING_SOUND: Final = "no sound checkpoint of this training was found; it begins where the model stands"
-
-
-@dataclass(slots=True)
-class Restored:
-    """A checkpoint read and verified, on its way into a model."""
-
-    engine: Engine
-    model: Any
-    part: CheckpointPart
-    state: dict[str, Any]
-    variables: list[variables.NamedVariable]
-    tensors: dict[str, Any]
-    arrays: dict[str, np.ndarray[Any, Any]]
-    exact: bool
-    appending: list[Any] = field(default_factory=list)
-
-    @property
-    def position(self) -> dict[str, Any]:
-        """Phase, epoch, executions and the data's position."""
-        position: dict[str, Any] = self.state["position"]
-        return position
-
-    def assign(self, callbacks: WatchedCallbacks | None, data: Watched | None) -> None:
-        """Puts everything but the place in the data where it was; can be done again."""
-        capture.assign(self.variables, self.tensors)
-        if callbacks is not None:
-            callbacks.restore(self.state["callbacks"], self.arrays)
-        if self.exact:
-            self._assign_generators()
-            self.assign_data_object(data)
-
-    def assign_data_object(self, data: Watched | None) -> None:
-        """Puts the attributes of a data object, such as its shuffled order, where they were."""
-        if data is not None and self.state.get("data_object"):
-            data.restore(self.state["data_object"], self.arrays)
-
-    def _assign_generators(self) -> None:
-        saved, data = self.state["random"], self.position.get("data") or {}
-        self.engine.restore_generators(self.model, saved)
-        # What was fast-forwarded has drawn its random numbers itself, and read ahead.
-        forwarded = data.get("kind") in ("generator", "dataset") and ITERATOR not in self.arrays
-        if not (data.get("live") and forwarded):
-            random_state.restore_host(saved["host"])
 
 
 class Past:
@@ -97,6 +51,7 @@ class Past:
 
     def find(self) -> None:
         """Decides, and reads what that takes; a damaged checkpoint is passed over."""
+        end_if_handled(self.tracker, self.model)
         while True:
             try:
                 self._decide()
@@ -113,15 +68,14 @@ class Past:
         slot = self.tracker.slot_of(self.model)
         if slot is None and self._may_match():
             slot = self._match()
-        same_optimizer = bound.optimizer is not None and bound.optimizer() is self.model.optimizer
-        known = bound.definition if same_optimizer else None
-        made = self.engine.definition(self.model, self.arguments, known, self.train)
+        past = slot.call(bound.next_call) if slot is not None else None
+        optimizer = self._optimizer_definition(past)
+        made = self.engine.definition(self.model, self.arguments, optimizer, self.train)
         self.definition = journal.same_definition(made)
         bound.definition = self.definition["optimizer"]
         bound.optimizer = weakref.ref(self.model.optimizer) if self.model.optimizer is not None else None
         if slot is None:
             return
-        past = slot.call(bound.next_call)
         if bound.next_call < slot.first_call:
             self.decision = Decision("skip")
             self._catch_up(slot)
@@ -135,6 +89,25 @@ class Past:
         )
         if past is not None and self.decision.action != "train":
             self._follow(slot, past)
+
+    def _optimizer_definition(self, past: TrainingCall | None) -> Any:
+        """The optimizer's definition where it has made calls of this model before; None for one yet unknown.
+
+        It is that of its first call, but for the learning rate with which this one began: callbacks change it
+        within calls, which is no change of the definition, and the user's code between them, which is.
+        """
+        bound = self.tracker.bound(self.model)
+        if bound.optimizer is None or bound.optimizer() is not self.model.optimizer:
+            return None
+        rate = self.engine.rate(self.model)
+        known: dict[str, Any] = bound.definition
+        if rate is None:
+            return known
+        untouched = bound.left is not None and rate == bound.left.rate
+        if untouched or bound.caught_up:  # in the midst of the call, or of those that are skipped
+            recorded = past.definition.get("optimizer") if past is not None else None
+            rate = {**known, **(recorded or {})}.get("learning_rate")
+        return {**known, "learning_rate": rate}
 
     def _may_match(self) -> bool:
         """Whether a slot is free, or has this place. Else the model is not built before its time: to build it
@@ -194,25 +167,93 @@ class Past:
         if action == "skip":
             self._catch_up(slot)
             return
-        done = past.status == "done"
-        checkpoint = self.session.checkpoint(past.milestone) if done and past.milestone else None
-        checkpoint = checkpoint or (None if done else self.session.newest_of(slot.name))
-        part = checkpoint.part((done and past.slot) or slot.name) if checkpoint is not None else None
-        number = self.tracker.bound(self.model).next_call
-        if part is None or part.state.get("call") != number:
-            if done or slot.newest is not None:
-                report.say(NOTHING_SOUND)
-            self.decision = Decision("train")
+        part, past = self._part(slot, past)
+        if part is None:
             return
         self._build()
         try:
-            self._read(part, exact=action != "resume changed")
+            self._read(part, past)
         except (RestoreFailed, KeyError, TypeError, ValueError) as error:
             log.exception("restore of %s", part.stem)
             self.restored, self.decision = None, Decision("train")
             report.say(f"checkpoint {part.stem} does not fit this model ({error}); training begins anew")
             return
-        self._announce(part, past, changes)
+        resumes = self.decision.action.startswith("resume")
+        text = self._beyond(slot, part, past)
+        origin = described(part, self.session if resumes else None)
+        fresh = self.tracker.wishes.line("fresh", part.slot)
+        report.say(f"{text or self._announcement(part, past)} ({origin}). To begin anew: {fresh}")
+
+    def _part(self, slot: Slot, past: TrainingCall) -> tuple[CheckpointPart | None, TrainingCall]:
+        """The checkpoint of a call, and the call as that has it: open, where the milestone is not to be had."""
+        number = self.tracker.bound(self.model).next_call
+        done = past.status == "done"
+        if done and past.milestone is not None:
+            checkpoint = self.session.checkpoint(past.milestone)
+            part = checkpoint.part(past.slot or slot.name) if checkpoint is not None else None
+            if part is not None and part.state.get("call") == number:
+                return part, past
+        newest = self.session.newest_of(slot.name)
+        part = newest.part(slot.name) if newest is not None else None
+        call = part.state.get("call") if part is not None else None
+        if part is not None and call == number:
+            if done:
+                if past.milestone is not None:
+                    report.say(f"the end of this training, checkpoint {past.milestone}, is not to be had")
+                epoch = int(part.state["position"]["epoch"])
+                past = replace(past, status="open", completed=epoch, milestone=None)
+                slot.amend(number, past)
+                if self.decision.action != "resume changed":
+                    self.decision = Decision("resume")
+            return part, past
+        if done and isinstance(call, int) and call > number:
+            self.decision = Decision("skip")
+            self._catch_up(slot)
+            return None, past
+        left = self.tracker.bound(self.model).left
+        if done or (slot.newest is not None and (left is None or left.stem is not None)):
+            report.say(NOTHING_SOUND)
+        self.decision = Decision("train")
+        return None, past
+
+    def _beyond(self, slot: Slot, part: CheckpointPart, past: TrainingCall) -> str:
+        """What to do where as many epochs as this call asks for are done already, though its call is not done.
+
+        Returns:
+            What to say; empty where there is something left to train.
+        """
+        assert self.restored is not None
+        bound, position = self.tracker.bound(self.model), part.state["position"]
+        epoch = int(position["epoch"])
+        changed = self.decision.action == "resume changed"
+        if changed:
+            beyond = epoch >= self.epochs
+        else:
+            beyond = self.decision.action == "resume" and (epoch, position["executions"]) > (self.epochs, 0)
+        if not beyond:
+            return ""
+        where = f"epoch {epoch + 1}/{past.requested}"
+        ended = replace(
+            finish(past, epoch, stopped_early=False), milestone=past.milestone or part.stem, slot=past.slot
+        )
+        moved_on = bound.left is not None and bound.left.cell != self.tracker.cells.cell
+        if not (changed or moved_on):
+            slot.amend(bound.next_call, ended)
+            self.decision, self.restored.ends = Decision("replay"), True
+            return f"this training is in {where}, and no more is asked for: no step is trained"
+        self.restored.exact, self.restored.anew_at = False, int(self.arguments["initial_epoch"])
+        if not changed:
+            self.restored.variables = fitting.under_changed_definition(
+                self.engine, self.model, self.restored.variables, part, ()
+            )
+        changes = f" under a changed definition ({'; '.join(self.decision.changes)})" if changed else ""
+        more = self.epochs - self.restored.anew_at
+        if past.status == "open" and moved_on:
+            slot.amend(bound.next_call, ended)
+            bound.next_call, bound.left = bound.next_call + 1, None
+            self.decision = Decision("resume changed", self.decision.changes)
+            return f"the training before ends where it was left, in {where}; {more} epochs follow{changes}"
+        return f"{epoch} epochs are done; {more} more are trained{changes}"
 
     def _catch_up(self, slot: Slot) -> None:
         """Calls without a milestone are not repeated: at the first of them the newest state is restored."""
@@ -227,7 +268,9 @@ class Past:
         part = checkpoint.part(slot.name)
         self._build()
         try:
-            self._read(part, exact=True)
+            wanted = self.engine.wanted(self.model, part)
+            changed = fitting.metrics_change(wanted, part)
+            self._fetch(part, fitting.without_metrics(wanted) if changed else wanted, exact=True)
         except (RestoreFailed, KeyError, TypeError, ValueError) as error:
             log.exception("restore of %s", part.stem)
             self.restored, self.decision = None, Decision("train")
@@ -243,77 +286,46 @@ class Past:
             f"{self.tracker.wishes.line('fresh', slot)}"
         )
 
-    def _read(self, part: CheckpointPart, *, exact: bool) -> None:
-        state = part.state
+    def _read(self, part: CheckpointPart, past: TrainingCall) -> None:
         wanted = self.engine.wanted(self.model, part)
+        metrics = fitting.metrics_change(wanted, part)
+        if metrics:
+            wanted = fitting.without_metrics(wanted)
+            mid_epoch = self.decision.action != "replay" and part.state["position"]["executions"]
+            if mid_epoch or self.decision.changes:
+                self.decision = Decision("resume changed", (*self.decision.changes, metrics))
+            else:
+                report.say(f"other {metrics}")
+        changes = self.decision.changes
+        exact = self.decision.action != "resume changed"
         if not exact:
-            wanted = self._fitting(wanted, part)
+            wanted = fitting.under_changed_definition(self.engine, self.model, wanted, part, changes)
+        self._fetch(part, wanted, exact=exact)
+        assert self.restored is not None
+        comparable = past.status == "open" and fitting.callbacks_go_on(changes)
+        self.restored.history_only = not (exact or comparable)
+
+    def _fetch(self, part: CheckpointPart, wanted: list[variables.NamedVariable], *, exact: bool) -> None:
         tensors = capture.fetch_variables(part, wanted)
         arrays = capture.fetch_arrays(part, "callbacks/") | capture.fetch_arrays(part, "data/")
-        self.restored = Restored(self.engine, self.model, part, state, wanted, tensors, arrays, exact)
+        engine, state = self.engine, part.state
+        self.restored = Restored(engine, self.model, part, state, wanted, tensors, arrays, exact)
 
-    def _fitting(
-        self, wanted: list[variables.NamedVariable], part: CheckpointPart
-    ) -> list[variables.NamedVariable]:
-        """Under a new definition: the weights, and the optimizer's state as far as it is the same."""
-        specs = {name: record.spec for name, record in part.tensors.items()}
-        optimizer = [one for one in wanted if one.name.startswith("optimizer/")]
-        saved = sum(name.startswith("optimizer/") for name in specs)
-        same = len(optimizer) == saved and all(specs.get(one.name) == one.spec for one in optimizer)
-        changed = " ".join(self.decision.changes)
-        if "optimizer.class" in changed:
-            same = False
-        keep_rate = id(self.engine.learning_rate(self.model)) if "learning_rate" in changed else None
-        return [
-            one
-            for one in wanted
-            if one.name.startswith(("model/", "attributes/"))
-            or (one.name.startswith("optimizer-") and "optimizers." not in changed and one.name in specs)
-            or (one.name.startswith("optimizer/") and same and id(one.variable) != keep_rate)
-        ]
-
-    def _announce(self, part: CheckpointPart, past: TrainingCall, changes: str) -> None:
-        position = part.state["position"]
-        resumes = self.decision.action.startswith("resume")
-        origin = described(part, self.session if resumes else None)
-        fresh = self.tracker.wishes.line("fresh", part.slot)
+    def _announcement(self, part: CheckpointPart, past: TrainingCall) -> str:
+        position, changes = part.state["position"], "; ".join(self.decision.changes)
         where = f"epoch {position['epoch'] + 1}/{self.epochs}"
-        if position["executions"]:
-            where += f", after {position['executions'] * per_execution(self.model)} batches"
         match self.decision.action:
+            case "resume" if self.restored is not None and self.restored.is_over(self.epochs):
+                return f"all {position['epoch']} epochs are trained; only the end of the training was missing"
+            case "resume" if position["executions"]:
+                return (
+                    f"resuming at {where}, after {position['executions'] * per_execution(self.model)} batches"
+                )
             case "resume":
-                text = f"resuming at {where} ({origin}). To begin anew: {fresh}"
+                return f"resuming at {where}"
             case "resume changed":
-                text = (
-                    f"resuming the weights at epoch {position['epoch'] + 1}/{self.epochs} under a changed "
-                    f"definition ({changes}) ({origin}). To begin anew: {fresh}"
-                )
+                return f"resuming the weights at {where} under a changed definition ({changes})"
             case "train on":
-                text = (
-                    f"{past.completed} epochs are done; training the remaining {self.epochs - past.completed} "
-                    f"({origin}). To begin anew: {fresh}"
-                )
-            case _:
-                text = (
-                    f"this training is done ({past.completed} epochs): its end is restored, no step is trained "
-                    f"({origin}). To train it again: {fresh}"
-                )
-        report.say(text)
-
-
-def described(part: CheckpointPart, session: Session | None = None) -> str:
-    """A checkpoint for people: its name, where it lies, how old it is.
-
-    Args:
-        part: The checkpoint.
-        session: Where a training goes on from it: what was lost after it is told as far as it is known.
-    """
-    text = f"{part.stem} from the {part.origin}, {report.ago(time.time() - part.taken_at)} old"
-    if session is None:
-        return text
-    return f"{text}; {session.lost_after(part.checkpoint)}"
-
-
-def per_execution(model: Any) -> int:
-    """Steps that one execution of the training function runs."""
-    return int(getattr(model, "steps_per_execution", 1) or 1)
+                left = self.epochs - past.completed
+                return f"{past.completed} epochs are done; training the remaining {left}"
+        return f"this training is done ({past.completed} epochs): its end is restored, no step is trained"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from holdfast.hooks import devices
+from holdfast.hooks.left import Left
 from holdfast.hooks.notebook import Cells
 from holdfast.hooks.patching import guarded
 from holdfast.hooks.saving import Saving
@@ -35,6 +36,7 @@ class Bound:
         used: The execution of a cell in which it was last used.
         initial: Its values from before it was restored at such a use.
         caught_up: Whether it has the state of the newest checkpoint, since calls are skipped.
+        left: Where its last call stood when an exception left it.
     """
 
     place: Place
@@ -46,6 +48,7 @@ class Bound:
     used: int = 0
     initial: list[tuple[Any, Any]] = field(default_factory=list)
     caught_up: bool = False
+    left: Left | None = None
 
     def begin_anew(self, number: int = 0) -> None:
         """Lets go of the slot; values that a restore at first use has replaced come back.
@@ -53,7 +56,7 @@ class Bound:
         Args:
             number: Of the call with which something new begins.
         """
-        self.slot, self.next_call, self.caught_up = "", number, False
+        self.slot, self.next_call, self.caught_up, self.left = "", number, False, None
         for variable, value in self.initial:
             variable.assign(value, read_value=False)
         self.initial.clear()
@@ -129,15 +132,19 @@ class Tracker:
         that is gone was trained in this very execution of the cell, as the models of a loop are, and the user
         did not interrupt it.
         """
-        now = self.cells.execution
         trained = {
             slot.name
             for slot in self.journal.slots
             if self.taken_now(slot)
             and slot.calls
-            and (slot.calls[-1].status == "done" or self._interrupted.get(slot.name) != now)
+            and (slot.calls[-1].status == "done" or not self._may_go_on(slot))
         }
         return trained | {bound.slot for bound in self._bound.values() if bound.slot}
+
+    def _may_go_on(self, slot: Slot) -> bool:
+        """Whether another model may go on with what was trained in this execution."""
+        now = self.cells.execution
+        return self._interrupted.get(slot.name) == now or not self.cells.still_runs(now)
 
     def match(self, model: Any, fingerprint: str) -> Slot | None:
         """Finds the slot of a model at its first use: see `Journal.match`."""

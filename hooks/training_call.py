@@ -14,8 +14,10 @@ from holdfast.hooks.data_position import FRESH, ITERATOR, Source, state_array
 from holdfast.hooks.engine import KERAS_3, Engine
 from holdfast.hooks.interrupts import StepShield
 from holdfast.hooks.keras_state import Watched, WatchedCallbacks
+from holdfast.hooks.left import Left
 from holdfast.hooks.logs import capture_logs, restored_logs, short_history
-from holdfast.hooks.past import Past, Restored, per_execution
+from holdfast.hooks.past import Past
+from holdfast.hooks.restored import Restored, per_execution
 from holdfast.hooks.saving import Piece
 from holdfast.hooks.tracking import Tracker
 from holdfast.runtime import report
@@ -23,6 +25,7 @@ from holdfast.runtime.crashpoints import reach
 from holdfast.runtime.exactness_notes import note
 from holdfast.runtime.journal import Decision, Slot, TrainingCall, finish
 from holdfast.runtime.manifest import Kind
+from holdfast.runtime.names import Stem
 
 log = logging.getLogger("holdfast.hooks")
 
@@ -52,7 +55,8 @@ class FitCall:
         self.evaluating = False
         self.decision = Decision("train")
         self.restored: Restored | None = None
-        self._resuming = False
+        self._resuming = self._over = False
+        self._stem: Stem | None = None
         self._logs: Any = None
         self._definition: dict[str, Any] = {}
         self._replaced: Slot | None = None
@@ -64,7 +68,7 @@ class FitCall:
         self._epoch = int(arguments["initial_epoch"])
         self._executions = 0
         self._in_callbacks = False
-        self._any_step = False
+        self._moved = False
         self._evaluated = 0
         self._initial_epoch = getattr(model, "_initial_epoch", None)
 
@@ -101,10 +105,12 @@ class FitCall:
 
     def after_train_begin(self) -> None:
         """Every callback has begun: puts the state back and tells Keras where to go on."""
-        self._open_call()
         if self._watched is not None:
             self._watched.begun()
         restored = self.restored
+        if restored is not None and self.decision.action not in ("replay", "skip"):
+            self._epoch, self._stem = restored.first_epoch, restored.part.stem
+        self._open_call()
         if self.decision.action == "skip":
             self._begin_at(self.epochs)
         if restored is None:
@@ -115,12 +121,16 @@ class FitCall:
         if self.decision.action in ("replay", "skip"):
             self._begin_at(self.epochs)
             return
-        position = restored.position
-        self._epoch = position["epoch"]
         self._begin_at(self._epoch)
-        self._evaluated = int(position.get("evaluated", 0))
         restored.assign(self._watched, self._data)
-        if not restored.exact:
+        self._moved = True
+        if restored.anew_at is None:
+            self._evaluated = int(restored.position.get("evaluated", 0))
+        self._over = restored.is_over(self.epochs)
+        if self._over:  # what follows the last epoch is done again
+            self.model.stop_training = bool(restored.position.get("stopped"))
+            self._begin_at(max(self.epochs, self._epoch))
+        if self._over or not restored.exact:
             self.restored = None
             return
         self._resuming = True
@@ -140,9 +150,7 @@ class FitCall:
         bound.initial.clear()
         if slot is None or self.decision.action in ("replay", "skip"):
             return
-        past = slot.call(bound.next_call)
-        call = TrainingCall(self._definition, self.epochs, past.completed if past else self._epoch)
-        slot.record(bound.next_call, call)
+        slot.record(bound.next_call, TrainingCall(self._definition, self.epochs, self._epoch))
 
     # --- epochs and batches -----------------------------------------------------------------
 
@@ -227,7 +235,7 @@ class FitCall:
     def step_done(self, logs: Any) -> None:
         """The step's function returned; its callbacks are next."""
         self._logs = logs
-        self._in_callbacks = self._any_step = True
+        self._in_callbacks = self._moved = True
         self._executions += 1
 
     def step_ends(self) -> None:
@@ -262,11 +270,14 @@ class FitCall:
         """After every callback's `on_epoch_end`."""
         held, self._held = self._held is not None, None
         self._phase, self._epoch, self._executions = "epoch", epoch + 1, 0
-        self._any_step = True
+        self._moved = True
         slot, bound = self.tracker.slot_of(self.model), self.tracker.bound(self.model)
         if slot is not None and (call := slot.call(bound.next_call)) is not None:
             slot.record(bound.next_call, replace(call, completed=self._epoch))
         if self.model.stop_training or self._epoch >= self.epochs:
+            # The milestone comes only after the callbacks' `on_train_end`, which may raise.
+            if self.session.active and time.monotonic() - self._begun_at > HOLD_SECONDS:
+                self._held = self._take("epoch")
             return
         if self.session.due(epoch_ended=True):
             self._save("scheduled", self._take("epoch"))
@@ -278,16 +289,12 @@ class FitCall:
     def returned(self) -> None:
         """`fit` returned: the milestone, or the end of a replay."""
         bound = self.tracker.bound(self.model)
-        restored = self.restored
-        if self.decision.action == "skip":
-            self._skipped()
+        bound.left = None
         if self.decision.action in ("replay", "skip"):
-            if restored is not None:
-                restored.assign(self._watched if restored.exact else None, self._data)
-            self.restored = None
+            self._replayed()
             bound.next_call += 1
             return
-        if not self._any_step:  # no epoch was asked for
+        if not self._moved:  # no epoch was asked for
             return
         slot = self._ensure_slot()
         early = bool(self.model.stop_training) and self._epoch < self.epochs
@@ -297,6 +304,20 @@ class FitCall:
         self.tracker.saving.milestone(self._take("done"), time.monotonic() - self._begun_at)
         bound.next_call += 1
 
+    def _replayed(self) -> None:
+        """The state, the History and ``stop_training`` as they were at the call's end."""
+        restored, self.restored = self.restored, None
+        if self.decision.action == "skip":
+            self._skipped()
+        if restored is None:
+            return
+        restored.assign(self._watched if restored.exact else None, self._data)
+        if self.decision.action == "replay":
+            self.model.stop_training = bool(restored.position.get("stopped"))
+        slot = self.tracker.slot_of(self.model)
+        if restored.ends and slot is not None:
+            self.tracker.saving.milestone(restored.piece(slot), time.monotonic() - self._begun_at)
+
     def _skipped(self) -> None:
         """A skipped call's History: as the journal has it, else with numbers that are none."""
         slot, bound = self.tracker.slot_of(self.model), self.tracker.bound(self.model)
@@ -304,6 +325,7 @@ class FitCall:
         if slot is None or history is None:
             return
         past = slot.call(bound.next_call)
+        self.model.stop_training = past is not None and past.stopped_early
         if past is not None and past.history:
             history.history = {key: list(values) for key, values in past.history.items()}
         else:
@@ -318,13 +340,30 @@ class FitCall:
 
     def raised(self) -> None:
         """`fit` was interrupted or raised: saves the last state that is whole, if there is one."""
-        if not self.session.active or self.decision.action in ("replay", "skip"):
+        if not self.session.active:
             return
-        if self._phase == "batches" and (self._in_callbacks or not self.shield.in_step) and self._executions:
+        replayed = self.decision.action in ("replay", "skip")
+        if replayed:
+            self._replayed()
+        elif self._phase == "batches" and (self._in_callbacks or not self.shield.in_step) and self._executions:
             self._save("interrupted", self._take("batches"))
         elif self._held is not None:
             self._save("interrupted", self._held)
         # Else a step failed in its midst: the last snapshot is the last whole state.
+        if self.callbacks is None:
+            return  # it has not come as far as to look for its past
+        cells = self.tracker.cells
+        self.tracker.bound(self.model).left = Left(
+            cells.execution,
+            cells.cell,
+            self._epoch,
+            self.epochs,
+            self._moved or replayed,
+            replayed,
+            self._stem,
+            self.engine.rate(self.model),
+            short_history(self.model),
+        )
 
     # --- snapshots --------------------------------------------------------------------------
 
@@ -354,6 +393,7 @@ class FitCall:
                 "phase": phase,
                 "epoch": self._epoch,
                 "executions": self._executions,
+                "stopped": bool(self.model.stop_training),
                 "data": data,
                 "evaluated": self.evaluation.created if self.evaluation else self._evaluated,
             },
@@ -377,4 +417,5 @@ class FitCall:
     def _save(self, kind: Kind, piece: Piece) -> None:
         self._held = None
         self._held_at = time.monotonic()
-        self.tracker.saving.save(kind, piece)
+        if self.tracker.saving.save(kind, piece):
+            self._stem = piece.slot.newest

@@ -52,8 +52,8 @@ class TensorSource:
 
     Attributes:
         spec: Name, dtype and shape.
-        buffer: Gives the tensor's bytes; called once, on the writer thread, and then forgotten, so
-            that the memory it holds on to is free as soon as it is written.
+        buffer: Gives the tensor's bytes; called on the writer thread, and then forgotten, so that the memory
+            it holds on to is free as soon as it is written.
     """
 
     spec: TensorSpec
@@ -144,22 +144,26 @@ class Spool(FolderStore):
     def write(self, run: str, stem: Stem, snapshot: Snapshot) -> Manifest:
         """Writes a snapshot and commits it by renaming its manifest into place.
 
-        Its tensor references are dropped one by one as they are written.
+        Its tensor references are dropped one by one as they are written; those of a milestone only at its end,
+        since no later snapshot takes its place: it is tried once more where there was no room.
 
         Raises:
             SpoolFull: There is no room; superseded snapshots have been dropped for the next one.
         """
-        try:
-            return self._write(run, stem, snapshot)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            self.drop_superseded(keep_newest=1)
-            raise SpoolFull(
-                "The local disk has no room for a snapshot",
-                where=str(self.folder),
-                hint="Free some space, or set 'spool' to a folder on a larger disk",
-            ) from None
+        for tries_left in (snapshot.kind == "milestone", False):
+            try:
+                return self._write(run, stem, snapshot)
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                self.drop_superseded(keep_newest=1)
+                if not tries_left:
+                    break
+        raise SpoolFull(
+            "The local disk has no room for a snapshot",
+            where=str(self.folder),
+            hint="Free some space, or set 'spool' to a folder on a larger disk",
+        )
 
     def _write(self, run: str, stem: Stem, snapshot: Snapshot) -> Manifest:
         reach("spool.object.begin")
@@ -171,7 +175,7 @@ class Spool(FolderStore):
             try:
                 write_at(descriptor, memoryview(header), 0)
                 hashes = [
-                    _write_tensor(descriptor, source, offset)
+                    _write_tensor(descriptor, source, offset, keep=snapshot.kind == "milestone")
                     for source, offset in zip(snapshot.sources, offsets, strict=True)
                 ]
                 os.ftruncate(descriptor, len(header) + snapshot.nbytes)
@@ -206,6 +210,8 @@ class Spool(FolderStore):
             (self.objects / stem.object_name()).unlink(missing_ok=True)
             raise
         reach("spool.committed")
+        for source in snapshot.sources:
+            source.buffer = None
         return manifest
 
     def _recycle_into(self, temporary: Path) -> None:
@@ -255,9 +261,10 @@ class Spool(FolderStore):
         return False
 
 
-def _write_tensor(descriptor: int, source: TensorSource, offset: int) -> str:
-    """Writes one tensor and returns its hash; hashed here, next to its source, so that all that
-    can happen to the bytes from now on is found out.
+def _write_tensor(descriptor: int, source: TensorSource, offset: int, *, keep: bool) -> str:
+    """Writes one tensor and returns its hash; unless it is kept, lets go of it.
+
+    Hashed here, next to its source, so that all that can happen to the bytes from now on is found out.
     """
     assert source.buffer is not None, "a snapshot is written once"
     view = source.buffer()
@@ -267,7 +274,8 @@ def _write_tensor(descriptor: int, source: TensorSource, offset: int) -> str:
         digest.update(chunk)
         write_at(descriptor, chunk, offset + begin)
     reach("spool.object.middle")
-    source.buffer = None
+    if not keep:
+        source.buffer = None
     return digest.hexdigest()
 
 

@@ -42,12 +42,11 @@ class Stop:
 
 @dataclass(frozen=True)
 class Call:
-    """A remembered call: what it trained, how far, and the trained steps behind the model then."""
+    """A remembered call: what it trained, and how far: whole epochs, and steps of the next one."""
 
     rate: float
-    epochs: int
-    at: tuple[int, int] | None
-    """Epoch and step where it is open; None once it is done."""
+    at: tuple[int, int]
+    done: bool
 
 
 @dataclass
@@ -83,9 +82,8 @@ class Memory:
             slot, number = held[line.model], numbers.get(line.model, 0)
             past = slot.calls[number] if slot is not None and number < len(slot.calls) else None
             slot, begin = self._decide(slot, number, past, line)
-            replayed = past is not None and past.at is None and slot is held[line.model] and begin is None
             epoch, step = begin or (0, 0)
-            steps = 0 if replayed else max(0, (line.epochs - epoch) * STEPS - step)
+            steps = (line.epochs - epoch) * STEPS - step if begin is not None else 0
             if slot is None:
                 slot = Slot(place, program.units[line.model])
             if slot not in self.slots:
@@ -94,10 +92,12 @@ class Memory:
             if stop is not None and stop.line == index and steps >= stop.reached:
                 done = epoch * STEPS + step + stop.step
                 at = ((done - 1) // STEPS, (done - 1) % STEPS + 1)
-                slot.calls[number:] = [Call(line.rate, line.epochs, at)]
+                slot.calls[number:] = [Call(line.rate, at, done=False)]
                 return [*trained, stop.reached]
-            if not replayed:
-                slot.calls[number:] = [Call(line.rate, line.epochs, None)]
+            if begin is not None:
+                slot.calls[number:] = [Call(line.rate, (line.epochs, 0), done=True)]
+            elif past is not None:
+                slot.calls[number] = replace(past, done=True)
             numbers[line.model] = number + 1
             trained.append(steps)
         return trained
@@ -114,12 +114,12 @@ class Memory:
     def _decide(
         self, slot: Slot | None, number: int, past: Call | None, line: Line
     ) -> tuple[Slot | None, tuple[int, int] | None]:
-        """The slot that goes on, and where; None for a replay, or a beginning where there is no past."""
+        """The slot that goes on, and where; nowhere where no more is asked for than was trained."""
         if slot is None or past is None:
             return slot, (0, 0)
-        if past.at is not None:
-            return slot, past.at if past.rate == line.rate else (past.at[0], 0)
-        if past.rate != line.rate:
+        if past.rate != line.rate and past.done:
             slot.retired = True
             return Slot(slot.place, slot.units, [replace(call) for call in slot.calls[:number]]), (0, 0)
-        return slot, (past.epochs, 0) if line.epochs > past.epochs else None
+        if past.rate != line.rate:  # the weights, from that epoch's start, or for as many epochs as asked for
+            return slot, (past.at[0] if past.at[0] < line.epochs else 0, 0)
+        return slot, past.at if past.at < (line.epochs, 0) else None

@@ -22,6 +22,9 @@ from holdfast.runtime import report
 BATCH: Final = 2
 RATES: Final = (0.1, 0.2)
 MAX_EPOCHS: Final = 3
+LATE: Final = Stop(0, 2 * STEPS + 1, "kill")
+"""A step into the third epoch."""
+
 Story = list[tuple[Program, Stop | None]]
 X: Final = np.random.Generator(np.random.PCG64(4)).normal(size=(STEPS * BATCH, 3)).astype("float32")
 Y: Final = (X.sum(axis=1) > 0).astype("int32")
@@ -91,6 +94,11 @@ def two_stages(rate: float) -> Program:
     return Program((2,), (Line(0, RATES[0], 2), Line(0, rate, 3)))
 
 
+def one_stage(rate: float, epochs: int) -> Program:
+    """A model is trained once."""
+    return Program((2,), (Line(0, rate, epochs),))
+
+
 def built(units: int) -> Any:
     return keras.Sequential([keras.layers.Dense(units), keras.layers.Dropout(0.2), keras.layers.Dense(2)])
 
@@ -150,6 +158,9 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 @given(stories())
 @example([(two_stages(0.1), None), (two_stages(0.2), Stop(1, 3, "kill")), (two_stages(0.2), None)])
 @example([(two_stages(0.1), None), (two_stages(0.2), None), (two_stages(0.2), None)])
+@example([(one_stage(0.1, 3), LATE), (one_stage(0.1, 1), None), (one_stage(0.1, 3), None)])
+@example([(one_stage(0.1, 3), LATE), (one_stage(0.1, 1), None), (one_stage(0.2, 1), None)])
+@example([(one_stage(0.1, 3), LATE), (one_stage(0.2, 1), None), (one_stage(0.2, 1), None)])
 def test_a_program_run_again_and_again_does_what_the_resume_table_says(
     tmp_path_factory: pytest.TempPathFactory, story: Story
 ) -> None:

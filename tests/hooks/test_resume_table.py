@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import pytest
 
-from helpers.training import At, Model, Start, bits
+from helpers.training import At, Model, Start, bits, run_cell
 from holdfast.hooks.handle import Handle
 from holdfast.runtime.errors import SlotNotFound
 
@@ -168,9 +168,10 @@ def test_fresh_begins_anew(start: Start, data: Any, model: Model) -> None:
 def test_an_interrupted_live_object_goes_on_where_it_was(start: Start, data: Any, model: Model) -> None:
     alone = model()
     fit(alone, data, callbacks=[At(99, interrupt)])
-    start()
+    handle = start()
     made = model()
     interrupted(made, data, step=8)
+    run_cell(handle, handle._tracker.cells.cell)
     fit(made, data, callbacks=[At(99, interrupt)])
     assert bits(made) == bits(alone)
 
