@@ -26,6 +26,9 @@ from manners.surroundings import next_numbers, process_wide
 
 SEED = 7
 DURATION = re.compile(r"\b\d+(\.\d+)?(us|ms|s|min|h)\b")
+BACKSPACES = re.compile("\b+")
+"""As many as the bar before was wide, with its time."""
+
 FOLLOWED_SECONDS = 0.05
 """A snapshot at every other step or so: the manners must not depend on its being seldom."""
 
@@ -104,7 +107,7 @@ def run(name: str, folder: Path, *, followed: bool) -> dict[str, Any]:
 def apart(text: str) -> tuple[list[str], list[str]]:
     """The program's lines, with no time spans in them, and the runtime's."""
     lines = text.split("\n")
-    theirs = [DURATION.sub("TIME", line) for line in lines if not line.startswith(SPEAKS)]
+    theirs = [BACKSPACES.sub("\b", DURATION.sub("TIME", line)) for line in lines if not line.startswith(SPEAKS)]
     return theirs, [line for line in lines if line.startswith(SPEAKS)]
 
 
