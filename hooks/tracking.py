@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ class Bound:
         early: Cells in which it was used before its first training call.
         initial: Its values from before it was restored at such a use.
         caught_up: Whether it has the state of the newest checkpoint, since calls are skipped.
+        behind: Slot of which the end of the last call is to be restored before the next one; empty for none.
     """
 
     place: Place
@@ -42,6 +43,7 @@ class Bound:
     early: list[str] = field(default_factory=list)
     initial: list[tuple[Any, Any]] = field(default_factory=list)
     caught_up: bool = False
+    behind: str = ""
 
     def begin_anew(self, number: int = 0) -> None:
         """Lets go of the slot; values that a restore at first use has replaced come back.
@@ -49,7 +51,7 @@ class Bound:
         Args:
             number: Of the call with which something new begins.
         """
-        self.slot, self.next_call, self.caught_up = "", number, False
+        self.slot, self.next_call, self.caught_up, self.behind = "", number, False, ""
         for variable, value in self.initial:
             variable.assign(value, read_value=False)
         self.initial.clear()
@@ -95,6 +97,10 @@ class Tracker:
             self._bound[model] = known
         return known
 
+    def models(self) -> Iterator[tuple[Any, Bound]]:
+        """Whatever lives and has a part in the run."""
+        return self._bound.items()
+
     def bind(self, model: Any, slot: Slot) -> None:
         """Gives the model a slot, and takes it from whichever model held it before."""
         for other in self._bound.values():
@@ -118,6 +124,15 @@ class Tracker:
     def taken_now(self, slot: Slot) -> bool:
         """Whether something took the slot in this very execution of the cell."""
         return self._taken.get(slot.name) == self.cells.execution
+
+    def taken_in_cell(self) -> set[str]:
+        """Names of the slots that something took in this very execution of the cell."""
+        return {name for name, execution in self._taken.items() if execution == self.cells.execution}
+
+    def take(self, names: Iterable[str]) -> None:
+        """Notes slots as taken in this very execution: what took them is not run again."""
+        for name in names:
+            self._taken[str(name)] = self.cells.execution
 
     def slot_of(self, model: Any) -> Slot | None:
         """The model's slot, if it has one."""

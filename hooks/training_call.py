@@ -12,6 +12,7 @@ from typing import Any, Literal
 from holdfast.hooks import capture, definition, plain
 from holdfast.hooks.data_position import FRESH, ITERATOR, Source, state_array
 from holdfast.hooks.engine import KERAS_3, Engine
+from holdfast.hooks.inner_fits import InnerFits, catch_up
 from holdfast.hooks.interrupts import StepShield
 from holdfast.hooks.keras_state import Watched, WatchedCallbacks
 from holdfast.hooks.logs import capture_logs, restored_logs, short_history
@@ -57,6 +58,7 @@ class FitCall:
         self._replaced: Slot | None = None
         self._watched: WatchedCallbacks | None = None
         self._data: Watched | None = None
+        self._inner: InnerFits | None = None
         self._held: Piece | None = None
         self._held_at = self._begun_at = time.monotonic()
         self._phase: Phase = "epoch"
@@ -92,8 +94,12 @@ class FitCall:
         if self.train is not None and self.train.data_object is not None:
             self._data = Watched(self.train.data_object)
         past = Past(self.tracker, self.model, self.arguments, self.train, self.engine)
+        behind = self.tracker.bound(self.model).behind
         past.find()
         self.decision, self.restored = past.decision, past.restored
+        if behind and self.restored is None:
+            catch_up(self.tracker, self.model, self.engine, behind)
+        self.tracker.bound(self.model).behind = ""
         self._definition, self._replaced = past.definition, past.replaced
         if self.restored is not None and self.restored.exact:
             self.restored.appending = self._watched.prepare(self.restored.state["callbacks"])
@@ -103,6 +109,7 @@ class FitCall:
         self._open_call()
         if self._watched is not None:
             self._watched.begun()
+        self._inner = InnerFits(self.tracker, self.model)
         restored = self.restored
         if self.decision.action == "skip":
             self._begin_at(self.epochs)
@@ -118,6 +125,7 @@ class FitCall:
         self._begin_at(self._epoch)
         self._evaluated = int(position.get("evaluated", 0))
         restored.assign(self._watched, self._data)
+        self._inner.restore(restored.state.get("inner"))
         if not restored.exact:
             self.restored = None
             return
@@ -352,6 +360,7 @@ class FitCall:
             },
             "logs": capture_logs(self._logs, arrays) if phase in ("batches", "tail") else None,
             "callbacks": self._watched.capture(arrays) if self._watched else [],
+            "inner": self._inner.capture() if self._inner else None,
             "data_object": self._data.capture(objects) if self._data else None,
             "random": self.engine.generators(self.model),
             "labels": {one.name: one.label for one in wanted},
