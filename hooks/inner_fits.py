@@ -58,9 +58,10 @@ class InnerFits:
             if not bound.slot or bound.slot == own or bound.next_call <= (self._before.get(model) or 0):
                 continue
             entry = self._objects.entry("model", model) if self._objects is not None else None
-            if entry is not None and entry.number > self._made:
-                continue  # made in a callback: another one is made in the next epoch
-            origin = list(entry.origin) if entry is not None else None
+            made_within = entry is not None and entry.number > self._made
+            if made_within and bound.next_call == 1:
+                continue  # another one is made in the next epoch
+            origin = list(entry.origin) if entry is not None and not made_within else None
             fits.append([origin, list(bound.place), bound.next_call, bound.slot])
         if not fits and not taken:
             return None
@@ -73,7 +74,7 @@ class InnerFits:
         for origin, place, number, slot in saved["fits"]:
             model = self._model_of(origin)
             if model is None:
-                reason = "its model is not there, or one of Keras 2"
+                reason = "its model is not there, was made in a callback, or is one of Keras 2"
                 report.say_once("inner fit", OUT_OF_STEP.format(reason))
                 continue
             bound = self.tracker.bound(model)
