@@ -64,8 +64,8 @@ class Watched:
             if given is not None and _is_unchanged(given, value):
                 self._first[name] = given
                 continue
-            self._first[name] = First(value, may_be_data=False, is_shared=not self._ours)
-            if self._process.holds(value):
+            first = self._first[name] = First(value, may_be_data=False, is_shared=not self._ours)
+            if first.is_plain and self._process.holds(value):
                 self._renewed.add(name)
 
     def capture(self, arrays: plain.Arrays) -> dict[str, Any]:

@@ -156,6 +156,15 @@ def test_large_data_that_are_replaced_are_saved() -> None:
     assert list(saved(watched)[0]["attributes"]) == ["best"]
 
 
+def test_a_list_that_holds_itself_is_let_be() -> None:
+    one = Holder(loop=[])
+    watched = Watched(one)
+    one.loop = [one.loop]
+    one.loop.append(one.loop)
+    watched.begun()
+    assert saved(watched)[0]["opaque"] == ["loop"]
+
+
 class Thing:
     """No plain value."""
 
