@@ -25,13 +25,14 @@ class First:
         is_shared: Whether others may hold the object too, and look into it.
 
     Attributes:
-        shared: The object, where it may be filled in place; else None.
         digest: Of the value; empty where it has no plain form, or is data.
     """
 
     def __init__(self, value: Any, *, may_be_data: bool, is_shared: bool) -> None:
         self.digest = ""
-        self.shared = value if is_shared and type(value) in _FILLED else None
+        self._is_shared = is_shared and type(value) in _FILLED
+        # Of an array there must be no other reference, or its owner could not resize it.
+        self._held = value if self._is_shared and type(value) is not np.ndarray else None
         self._identity = id(value)
         self._data: tuple[weakref.ref[Any], ...] | None = None
         self._outline = ""
@@ -47,7 +48,7 @@ class First:
             self.digest = self._outline + arrays.hashes()
             self._arrays = Copies({name: array.copy() for name, array in arrays.items()})
             return
-        self.shared = None
+        self._is_shared, self._held = False, None
         if may_be_data:
             self._data = tuple(map(weakref.ref, arrays.owners))
         else:
@@ -61,6 +62,10 @@ class First:
     def is_same_object(self, value: Any) -> bool:
         """Whether that is the same object, as far as can be told of one that nobody holds."""
         return id(value) == self._identity
+
+    def is_shared_object(self, value: Any) -> bool:
+        """Whether that is the same object, and one that others may hold and look into."""
+        return self._is_shared and self.is_same_object(value)
 
     def is_data_in(self, value: Any) -> bool:
         """Whether the value is data, and consists of the very same arrays still."""
@@ -80,18 +85,24 @@ class First:
         if self._arrays is None:
             return
         present = vars(thing).get(name)
-        if self.shared is None or present is self.shared:
+        if not self._is_shared or self.is_same_object(present):
             try:
                 if plain.digest(present) == self.digest:
                     return
             except plain.NotPlain:
                 pass
         value = plain.decode(self._form, self._arrays)
-        set_attribute(thing, name, self.filled(value))
+        set_attribute(thing, name, self.filled(value, present))
 
-    def filled(self, value: Any) -> Any:
-        """That value in the object that was there at first, where it can take it; else as it is."""
-        return self.shared if self.shared is not None and fill(self.shared, value) else value
+    def filled(self, value: Any, present: Any) -> Any:
+        """That value in the object that was there at first, where it can take it; else as it is.
+
+        Args:
+            value: The value.
+            present: The attribute's present object.
+        """
+        first = present if self.is_shared_object(present) else self._held
+        return first if first is not None and fill(first, value) else value
 
 
 class Copies(dict[str, "np.ndarray[Any, Any]"]):

@@ -65,8 +65,8 @@ class Watched:
             if given is not None and _is_unchanged(given, value):
                 self._first[name] = given
                 continue
-            self._first[name] = First(value, may_be_data=False, is_shared=not self._ours)
-            if self._process.holds(value):
+            first = self._first[name] = First(value, may_be_data=False, is_shared=not self._ours)
+            if first.is_plain and self._process.holds(value):
                 self._renewed.add(name)
 
     def capture(self, arrays: plain.Arrays) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class Watched:
                 if name not in self._restored and self._is_as_begun(name, first, value):
                     continue
                 changed[name] = plain.encode(value, arrays)
-                if first is not None and first.shared is value:
+                if first is not None and first.is_shared_object(value):
                     in_place.append(name)
             except plain.TooLarge as error:
                 opaque.append(name)
@@ -141,7 +141,7 @@ class Watched:
             self._restored.add(name)  # it differs from what another process begins with
             value = plain.decode(form, handed)
             if name in in_place and name in self._first:
-                value = self._first[name].filled(value)
+                value = self._first[name].filled(value, vars(self.thing).get(name))
             set_attribute(self.thing, name, value)
 
 
@@ -151,7 +151,7 @@ def _is_unchanged(given: First, value: Any) -> bool:
     if given.is_data_in(value):
         return True
     try:
-        return plain.digest(value) == given.digest and (given.shared is None or given.shared is value)
+        return plain.digest(value) == given.digest and given.is_same_object(value)
     except plain.NotPlain:
         return False
 

@@ -11,6 +11,8 @@ from typing import Any, Final
 import numpy as np
 import xxhash
 
+from holdfast.hooks.plain_dtypes import dtype_name, dtype_of, tensor_of, tensor_value
+
 TAG: Final = "__holdfast__"
 """The key that marks a JSON object as standing for something else than a dict."""
 
@@ -18,9 +20,6 @@ MAX_DEPTH: Final = 20
 
 MAX_ITEMS: Final = 200_000
 """Items of one container; more would hold the training up for over 0.1 s at each snapshot."""
-
-_SMALL_DTYPES: Final = ("bfloat16", "float8_e4m3fn", "float8_e5m2", "int4", "uint4")
-"""Dtypes of ml_dtypes, which NumPy's own letters do not tell: they go by their names."""
 
 _COMPARISONS: Final = {"keras.ops": ("less", "greater"), "numpy": ("less", "greater")}
 """The functions that Keras' callbacks choose in their first epoch, to compare with; no others have
@@ -83,12 +82,12 @@ def encode(value: Any, arrays: Arrays, depth: int = 0) -> Any:
         raise NotPlain("nested too deeply")
     if type(value) in (list, tuple, dict, set, frozenset):
         return _encode_container(value, arrays, depth + 1)
-    if type(value) is np.ndarray and (dtype := _dtype_name(value.dtype)):
+    if type(value) is np.ndarray and (dtype := dtype_name(value.dtype)):
         return {TAG: "array", "name": arrays.put(value), "dtype": dtype, "shape": list(value.shape)}
-    if isinstance(value, np.generic) and value.dtype.kind != "c" and (dtype := _dtype_name(value.dtype)):
+    if isinstance(value, np.generic) and value.dtype.kind != "c" and (dtype := dtype_name(value.dtype)):
         plain = value.item() if value.dtype.kind in "biuf" else float(value)  # type: ignore[arg-type]
         return {TAG: "scalar", "dtype": dtype, "value": plain}
-    if (tensor := _tensor_value(value)) is not None and (dtype := _dtype_name(tensor.dtype)):
+    if (tensor := tensor_value(value)) is not None and (dtype := dtype_name(tensor.dtype)):
         name = arrays.put(tensor, owner=value)
         return {TAG: "tensor", "name": name, "dtype": dtype, "shape": list(tensor.shape)}
     for kind, state_of in _GENERATORS.items():
@@ -106,29 +105,6 @@ _GENERATORS: Final[dict[type, Callable[[Any], Any]]] = {
     np.random.Generator: lambda one: one.bit_generator.state,
     np.random.RandomState: lambda one: one.get_state(legacy=False),
 }
-
-
-def _dtype_name(dtype: np.dtype[Any]) -> str:
-    """What `_dtype` makes the dtype of; empty where it has no plain form."""
-    if dtype.type.__module__ == "ml_dtypes":
-        return dtype.name if dtype.name in _SMALL_DTYPES else ""
-    return dtype.str if dtype.kind in "biufc" else ""
-
-
-def _dtype(name: str) -> np.dtype[Any]:
-    if name in _SMALL_DTYPES:
-        import ml_dtypes
-
-        return np.dtype(getattr(ml_dtypes, name))
-    return np.dtype(name)
-
-
-def _tensor_value(value: Any) -> np.ndarray[Any, Any] | None:
-    """The value of an eager tensor, sharing its memory; None for anything else."""
-    if type(value).__name__ != "EagerTensor" or "tensorflow" not in sys.modules:
-        return None
-    read = getattr(value, "_numpy_internal", None)
-    return np.asarray(read()) if read is not None else None
 
 
 def _encode_container(value: Any, arrays: Arrays, depth: int) -> Any:
@@ -165,10 +141,10 @@ def decode(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
             kind = set if rest[TAG] == "set" else frozenset
             return kind(decode(item, arrays) for item in items)
         case {"name": str(name), "dtype": str(dtype), "shape": list(shape), **rest}:
-            array = arrays[name].view(_dtype(dtype)).reshape(shape)
-            return _tensor(array) if rest.get(TAG) == "tensor" else array
+            array = arrays[name].view(dtype_of(dtype)).reshape(shape)
+            return tensor_of(array) if rest.get(TAG) == "tensor" else array
         case {"dtype": str(dtype), "value": number}:
-            return _dtype(dtype).type(number)
+            return dtype_of(dtype).type(number)
         case {"home": str(home), "name": str(name), **rest} if rest.get(TAG) == "comparison":
             if name in _COMPARISONS[home]:
                 return getattr(sys.modules[home], name)
@@ -178,12 +154,6 @@ def decode(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
             except (IndexError, OverflowError, AttributeError) as error:  # of the state's own class
                 raise ValueError(f"not a generator's state: {error}") from None
     raise ValueError(f"not a plain form: {str(value)[:80]}")
-
-
-def _tensor(array: np.ndarray[Any, Any]) -> Any:
-    import tensorflow as tf
-
-    return tf.constant(array)
 
 
 def _generator(kind: Any, state: Any) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 
 YEAR: Final = 366 * 86400.0
 DAY: Final = 86400.0
-"""Seconds: how far off a time may lie, such as one to stop at, by the date, and by the clock since the
+"""Seconds: how far off a time may lie, such as one to stop at: by the date, and by the clock since the
 machine's start, whose times are small numbers that may as well be something else."""
 
 NANO: Final = 1e9

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,7 @@ class Bound:
         initial: Its values from before it was restored at such a use.
         caught_up: Whether it has the state of the newest checkpoint, since calls are skipped.
         left: Where its last call stood when an exception left it.
+        behind: Slot of which the end of the last call is to be restored before the next one; empty for none.
     """
 
     place: Place
@@ -49,6 +50,7 @@ class Bound:
     initial: list[tuple[Any, Any]] = field(default_factory=list)
     caught_up: bool = False
     left: Left | None = None
+    behind: str = ""
 
     def begin_anew(self, number: int = 0) -> None:
         """Lets go of the slot; values that a restore at first use has replaced come back.
@@ -56,7 +58,8 @@ class Bound:
         Args:
             number: Of the call with which something new begins.
         """
-        self.slot, self.next_call, self.caught_up, self.left = "", number, False, None
+        self.slot, self.next_call, self.caught_up = "", number, False
+        self.left, self.behind = None, ""
         for variable, value in self.initial:
             variable.assign(value, read_value=False)
         self.initial.clear()
@@ -115,6 +118,10 @@ class Tracker:
         if known.place.cell == self.cells.cell:
             self.cells.ordinal = max(self.cells.ordinal, known.place.ordinal + 1)
 
+    def models(self) -> Iterator[tuple[Any, Bound]]:
+        """Whatever lives and has a part in the run."""
+        return self._bound.items()
+
     def bind(self, model: Any, slot: Slot) -> None:
         """Gives the model a slot, and takes it from whichever model held it before."""
         for other in self._bound.values():
@@ -166,6 +173,15 @@ class Tracker:
     def taken_now(self, slot: Slot) -> bool:
         """Whether something took the slot in this very execution of the cell."""
         return self._taken.get(slot.name) == self.cells.execution
+
+    def taken_in_cell(self) -> set[str]:
+        """Names of the slots that something took in this very execution of the cell."""
+        return {name for name, execution in self._taken.items() if execution == self.cells.execution}
+
+    def take(self, names: Iterable[str]) -> None:
+        """Notes slots as taken in this very execution: what took them is not run again."""
+        for name in names:
+            self._taken[str(name)] = self.cells.execution
 
     def slot_of(self, model: Any) -> Slot | None:
         """The model's slot, if it has one."""

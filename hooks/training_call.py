@@ -12,6 +12,7 @@ from typing import Any, Literal
 from holdfast.hooks import capture, definition, plain
 from holdfast.hooks.data_position import FRESH, ITERATOR, Source, state_array
 from holdfast.hooks.engine import KERAS_3, Engine
+from holdfast.hooks.inner_fits import InnerFits, catch_up
 from holdfast.hooks.interrupts import StepShield
 from holdfast.hooks.keras_state import Watched, WatchedCallbacks
 from holdfast.hooks.left import Left
@@ -62,6 +63,7 @@ class FitCall:
         self._replaced: Slot | None = None
         self._watched: WatchedCallbacks | None = None
         self._data: Watched | None = None
+        self._inner: InnerFits | None = None
         self._held: Piece | None = None
         self._held_at = self._begun_at = time.monotonic()
         self._phase: Phase = "epoch"
@@ -97,8 +99,12 @@ class FitCall:
         if self.train is not None and self.train.data_object is not None:
             self._data = Watched(self.train.data_object)
         past = Past(self.tracker, self.model, self.arguments, self.train, self.engine)
+        behind = self.tracker.bound(self.model).behind
         past.find()
         self.decision, self.restored = past.decision, past.restored
+        if behind and self.restored is None:
+            catch_up(self.tracker, self.model, self.engine, behind)
+        self.tracker.bound(self.model).behind = ""
         self._definition, self._replaced = past.definition, past.replaced
         if self.restored is not None and self.restored.exact:
             self.restored.appending = self._watched.prepare(self.restored.state["callbacks"])
@@ -107,6 +113,7 @@ class FitCall:
         """Every callback has begun: puts the state back and tells Keras where to go on."""
         if self._watched is not None:
             self._watched.begun()
+        self._inner = InnerFits(self.tracker, self.model)
         restored = self.restored
         if restored is not None and self.decision.action not in ("replay", "skip"):
             self._epoch, self._stem = restored.first_epoch, restored.part.stem
@@ -124,6 +131,7 @@ class FitCall:
         self._begin_at(self._epoch)
         restored.assign(self._watched, self._data)
         self._moved = True
+        self._inner.restore(restored.state.get("inner"))
         if restored.anew_at is None:
             self._evaluated = int(restored.position.get("evaluated", 0))
         self._over = restored.is_over(self.epochs)
@@ -399,6 +407,7 @@ class FitCall:
             },
             "logs": capture_logs(self._logs, arrays) if phase in ("batches", "tail") else None,
             "callbacks": self._watched.capture(arrays) if self._watched else [],
+            "inner": self._inner.capture() if self._inner else None,
             "data_object": self._data.capture(objects) if self._data else None,
             "random": self.engine.generators(self.model),
             "labels": {one.name: one.label for one in wanted},

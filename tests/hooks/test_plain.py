@@ -6,8 +6,10 @@ import json
 import random
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -55,6 +57,25 @@ def test_a_value_comes_back_as_it_was(value: Any) -> None:
     assert same(value, there_and_back(value))
 
 
+@pytest.mark.parametrize("name", ["bfloat16", "float8_e4m3fn", "float8_e5m2", "int4"])
+def test_values_of_few_bits_come_back_as_they_were(name: str) -> None:
+    array = np.arange(6).reshape(2, 3).astype(getattr(ml_dtypes, name))
+    assert same(there_and_back([array, array[1, 2]]), [array, array[1, 2]])
+
+
+@pytest.mark.parametrize("value", [1.5, [1, 2], [[True]]])
+def test_tensors_come_back_as_tensors(value: Any) -> None:
+    made = there_and_back(tf.constant(value))
+    assert isinstance(made, tf.Tensor)
+    assert same(made.numpy(), tf.constant(value).numpy())
+
+
+def test_a_tensor_of_sixteen_bits_comes_back() -> None:
+    made = there_and_back(tf.constant([1.5, 2.0], tf.bfloat16))
+    assert made.dtype == tf.bfloat16
+    assert made.numpy().tolist() == [1.5, 2.0]
+
+
 @given(values)
 def test_equal_values_have_equal_digests(value: Any) -> None:
     assert plain.digest(value) == plain.digest(there_and_back(value))
@@ -77,7 +98,17 @@ def test_a_generator_goes_on_where_it_was(made: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [open, object(), lambda: 0, {"a": [object()]}, np.array([object()]), iter([])]
+    "value",
+    [
+        open,
+        object(),
+        lambda: 0,
+        {"a": [object()]},
+        np.array([object()]),
+        iter([]),
+        tf.constant("a"),
+        tf.Variable(1.0),
+    ],
 )
 def test_what_is_not_plain_is_refused(value: Any) -> None:
     with pytest.raises(plain.NotPlain):
@@ -94,7 +125,20 @@ def test_a_value_that_holds_itself_is_refused() -> None:
 forms = st.recursive(
     st.one_of(
         scalars,
-        st.sampled_from(["tuple", "dict", "array", "Random", "Generator", "comparison", "os", "system"]),
+        st.sampled_from(
+            [
+                "tuple",
+                "dict",
+                "array",
+                "tensor",
+                "bfloat16",
+                "Random",
+                "Generator",
+                "comparison",
+                "os",
+                "system",
+            ]
+        ),
     ),
     lambda inner: st.one_of(
         st.lists(inner),

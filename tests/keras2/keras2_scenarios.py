@@ -13,6 +13,7 @@ from pathlib import Path
 import keras2_neighbours  # noqa: F401  # each adds its scenarios
 import keras2_numbers  # noqa: F401
 import keras2_table  # noqa: F401
+import keras2_values  # noqa: F401
 import tf_keras
 from keras2_programs import SCENARIOS, said
 

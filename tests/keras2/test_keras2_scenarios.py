@@ -16,7 +16,7 @@ from helpers.processes import environment
 HERE = Path(__file__).parent
 NAMES = [
     name
-    for file in ("keras2_table.py", "keras2_numbers.py", "keras2_neighbours.py")
+    for file in ("keras2_table.py", "keras2_numbers.py", "keras2_neighbours.py", "keras2_values.py")
     for name in re.findall(r"@scenario\ndef (\w+)", (HERE / file).read_text(encoding="utf-8"))
 ]
 
