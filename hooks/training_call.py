@@ -56,7 +56,7 @@ class FitCall:
         self.evaluating = False
         self.decision = Decision("train")
         self.restored: Restored | None = None
-        self._resuming = self._over = False
+        self._resuming = False
         self._stem: Stem | None = None
         self._logs: Any = None
         self._definition: dict[str, Any] = {}
@@ -134,11 +134,12 @@ class FitCall:
         self._inner.restore(restored.state.get("inner"))
         if restored.anew_at is None:
             self._evaluated = int(restored.position.get("evaluated", 0))
-        self._over = restored.is_over(self.epochs)
-        if self._over:  # what follows the last epoch is done again
+        if self.decision.action == "resume":
             self.model.stop_training = bool(restored.position.get("stopped"))
+        over = restored.is_over(self.epochs)
+        if over:  # what follows the last epoch is done again
             self._begin_at(max(self.epochs, self._epoch))
-        if self._over or not restored.exact:
+        if over or not restored.exact:
             self.restored = None
             return
         self._resuming = True

@@ -108,6 +108,19 @@ ROWS: Final[dict[str, Case]] = {
     "open_loss_changed": changed("loss: sparse_categorical_crossentropy → poisson", loss="poisson"),
     "open_batch_size_changed": changed("batch_size: 8 → 4", 20, batch_size=4),
     "open_data_size_changed": changed("data.x: <f4[40, 4]", 12, samples=48),
+    "open_beyond_the_epochs_and_changed": Case(
+        Work("one_model", at=13),
+        (
+            Work(
+                "one_model",
+                {"rate": 0.5, "epochs": 2},
+                plain="carried_over",
+                plain_changes={"at": 13, "anew": True},
+                trains=10,
+                says=(("2 epochs are done; 2 more are trained under a changed definition", FRESH),),
+            ),
+        ),
+    ),
     "done_more_epochs_asked": done(
         3, asked=5, trains=10, says=("3 epochs are done; training the remaining 2", FRESH)
     ),

@@ -59,11 +59,13 @@ class Ended(Exception):
     """Ends a plain training at a step."""
 
 
-def carried_over(see: Seen, *, at: int, optimizer: str = "Adam", rate: float = 0.01, **changes: Any) -> None:
+def carried_over(
+    see: Seen, *, at: int, optimizer: str = "Adam", rate: float = 0.01, anew: bool = False, **changes: Any
+) -> None:
     """By hand, what a resume under a changed definition is to come to.
 
     The first training is ended after step ``at``, 15 for its end; a second one takes its weights over, and what
-    its optimizer has of the same, and begins with the epoch in which the first was ended.
+    its optimizer has of the same, and begins with the epoch in which the first was ended, or ``anew``.
     """
 
     def end() -> None:
@@ -92,7 +94,8 @@ def carried_over(see: Seen, *, at: int, optimizer: str = "Adam", rate: float = 0
     for mine, theirs in pairs:
         mine.assign(theirs)
     data = arrays(changes.pop("samples", 40))
-    see.fit(new, *data, before=old.history, initial_epoch=at // 5, **{"batch_size": 8, "epochs": 3, **changes})
+    onward = {} if anew else {"before": old.history, "initial_epoch": at // 5}
+    see.fit(new, *data, **onward, **{"batch_size": 8, "epochs": 3, **changes})
     see.end()
 
 

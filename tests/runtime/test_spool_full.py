@@ -99,3 +99,15 @@ def test_a_real_disk_that_fills_up_keeps_the_newest_that_fitted(small_disk: Path
     assert spooled(spool, stem(2)) == contents(2, nbytes=100_000)
     spool.write("run", stem(4), snapshot(contents(4, nbytes=200_000)))
     assert spooled(spool, stem(4)) == contents(4, nbytes=200_000)
+
+
+def test_a_milestone_is_written_once_more_when_there_is_room(small_disk: Path) -> None:
+    spool = Spool(small_disk / "spool")
+    spool.make_folders()
+    for sequence in (1, 2):
+        spool.write("run", stem(sequence), snapshot(contents(sequence, nbytes=100_000)))
+    made = snapshot(contents(3, nbytes=200_000), kind="milestone")
+    spool.write("run", stem(3), made)
+    assert spool.stems() == [stem(2), stem(3)]
+    assert spooled(spool, stem(3)) == contents(3, nbytes=200_000)
+    assert all(source.buffer is None for source in made.sources)
