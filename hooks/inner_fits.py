@@ -83,7 +83,7 @@ class InnerFits:
                 if not bound.slot:
                     bound.place = Place(*place)
                 self._before[model] = 0  # it goes on counting as moved
-                _restore_weights(self.tracker, model, bound)
+                restore_weights(self.tracker, model, bound)
         self.tracker.take(saved["taken"])
         self.tracker.cells.ordinal = self._places + int(saved["places"])
 
@@ -94,7 +94,7 @@ class InnerFits:
         return next((model for model, entry in self._objects.live("model") if entry.origin == wanted), None)
 
 
-def _restore_weights(tracker: Tracker, model: Any, bound: Bound) -> None:
+def restore_weights(tracker: Tracker, model: Any, bound: Bound) -> None:
     """Weights come back at once where they are made: callbacks may use the model before they train it again."""
     try:
         part = _end_of(tracker, bound.behind, bound.next_call - 1)

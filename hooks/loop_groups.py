@@ -8,6 +8,7 @@ from typing import Any
 
 from holdfast.hooks import capture
 from holdfast.hooks.definition import fingerprint
+from holdfast.hooks.inner_fits import restore_weights
 from holdfast.hooks.loop_match import LOOP, Group
 from holdfast.hooks.loop_objects import Selection, global_variables
 from holdfast.hooks.loop_random import Generators
@@ -106,19 +107,27 @@ class Groups:
     # --- `fit` within a loop ----------------------------------------------------------------
 
     def fits(self, before: int) -> list[Any]:
-        """The models, made before that number, that were fitted: where, and how often."""
+        """The models, made before that number, that were fitted: where, how often, and their slots."""
         found = []
         for model, entry in self.objects.live("model"):
             if entry.number <= before and self.tracker.slot_of(model) is not None:
                 bound = self.tracker.bound(model)
-                found.append([list(entry.origin), list(bound.place), bound.next_call])
+                found.append([list(entry.origin), list(bound.place), bound.next_call, bound.slot])
         return found
 
     def restore_fits(self, saved: Iterable[Any]) -> None:
-        """The calls of `fit` in the items that are not handed out again count as made."""
+        """The calls of `fit` in the items that are not handed out again count as made, and their models go on
+        from the end of the last of them.
+        """
         by_origin = {entry.origin: model for model, entry in self.objects.live("model")}
-        for origin, place, number in saved:
+        for origin, place, number, *slot in saved:
             model = by_origin.get(Origin(*origin))
-            if model is not None and self.tracker.slot_of(model) is None:
-                bound = self.tracker.bound(model)
-                bound.place, bound.next_call = Place(*place), int(number)
+            if model is None:
+                continue
+            bound = self.tracker.bound(model)
+            if bound.next_call >= int(number):
+                continue
+            if not bound.slot:
+                bound.place = Place(*place)
+            bound.next_call, bound.behind = int(number), "".join(slot)
+            restore_weights(self.tracker, model, bound)
