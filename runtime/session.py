@@ -415,7 +415,8 @@ class Session:
             self._noted_step = step
         if self.fenced or not self._still_ours():
             return
-        if self.daemon.ensure():
+        served = self.status().session == self.claim.session  # else it ended with the session before
+        if self.daemon.ensure() and served:
             report.say_once(
                 f"daemon {self.claim.session} {self.daemon.starts}",
                 "the daemon had ended and was started again; nothing is lost",

@@ -228,3 +228,16 @@ def test_a_damaged_snapshot_does_not_keep_the_one_before_from_the_store(tmp_path
     flip_bit(spool.objects / stem(2).object_name())
     assert serve(spool.folder).returncode == 0
     assert (tmp_path / "store" / "run" / stem(1).manifest_path).exists()
+
+
+def test_a_daemon_that_ends_with_the_session_before_is_followed_by_another_without_a_word(here: Machine) -> None:
+    first = here.open()
+    eventually(lambda: DaemonStatus.load(first.spool).session, "the daemon at work")
+    daemon = psutil.Process(daemon_process(first.spool).pid)
+    daemon.suspend()  # as one that is about to end, and has not yet
+    first.tell("close")
+    first.ended()
+    second = here.open()
+    daemon.kill()
+    eventually(lambda: DaemonStatus.load(second.spool).pid != daemon.pid, "the new daemon")
+    assert "started again" not in second.said
