@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 import uuid
@@ -31,8 +32,13 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 def pytest_configure() -> None:
-    """Marks this process, and with it whatever it starts."""
+    """Marks this process, and with it whatever it starts; lets interrupts through to both.
+
+    A shell starts what it puts in the background with interrupts ignored, and Python leaves that as it is.
+    """
     os.environ[MARK] = uuid.uuid4().hex
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def our_daemons() -> set[psutil.Process]:

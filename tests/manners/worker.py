@@ -38,6 +38,10 @@ NUMPY_WARNS = "__array__ implementation doesn't accept a copy keyword"
 """Whenever Keras traces a step: once more or less often where a model is built before, which `traced` shows."""
 
 
+TENSORFLOW_COUNTS = "triggered tf.function retracing"
+"""A warning from a count over all threads and programs of the process; what is traced, `traced` shows."""
+
+
 class Records(logging.Handler):
     """Keeps what every logger of the process lets through, but the runtime's own."""
 
@@ -46,8 +50,9 @@ class Records(logging.Handler):
         self.kept: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        if not record.name.startswith("holdfast"):
-            self.kept.append(f"{record.name} {record.levelname} {ADDRESS.sub('', record.getMessage())}")
+        text = ADDRESS.sub("", record.getMessage())
+        if not record.name.startswith("holdfast") and TENSORFLOW_COUNTS not in text:
+            self.kept.append(f"{record.name} {record.levelname} {text}")
 
 
 def run(name: str, folder: Path, *, followed: bool) -> dict[str, Any]:

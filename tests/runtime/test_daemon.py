@@ -230,7 +230,9 @@ def test_a_damaged_snapshot_does_not_keep_the_one_before_from_the_store(tmp_path
     assert (tmp_path / "store" / "run" / stem(1).manifest_path).exists()
 
 
-def test_a_daemon_that_ends_with_the_session_before_is_followed_by_another_without_a_word(here: Machine) -> None:
+def test_a_daemon_that_ends_with_the_session_before_is_followed_by_another_without_a_word(
+    here: Machine,
+) -> None:
     first = here.open()
     eventually(lambda: DaemonStatus.load(first.spool).session, "the daemon at work")
     daemon = psutil.Process(daemon_process(first.spool).pid)
