@@ -157,7 +157,7 @@ def watch_keras(objects: Objects) -> None:
 
 
 def adopt(objects: Objects) -> None:
-    """Registers what was made before, about in its order. Takes some 0.1 s, so only where there may be such."""
+    """Registers what was made before, in its order. Takes some 0.1 s, so only where there may be such."""
     kinds: list[tuple[Any, Kind]] = []
     if "tensorflow" in sys.modules:
         from tensorflow.python.ops.resource_variable_ops import BaseResourceVariable
@@ -165,17 +165,34 @@ def adopt(objects: Objects) -> None:
         kinds.append((BaseResourceVariable, "variable"))
     if "keras" in sys.modules:
         kinds += _keras_kinds()
-    if not kinds:
+    if not kinds or not any(True for _ in _living(kinds)):
         return
+    gc.collect()  # models hold themselves: one that nobody else holds any more is not to be taken for another
+    for kind, thing in sorted(_living(kinds), key=_age):
+        if kind != "variable" or not thing._in_graph_mode:
+            objects.made(kind, thing, Origin("", type(thing).__name__, -1 - objects.count))
+
+
+def _age(found: tuple[Kind, Any]) -> float:
+    """What tells which of two objects was made before: the number that TensorFlow gave its first variable."""
+    kind, thing = found
+    try:
+        variables = [thing] if kind == "variable" else [getattr(one, "_value", one) for one in thing.variables]
+        return min(int(one._unique_id.rpartition("_")[2]) for one in variables)
+    except Exception:  # without variables so far, or of another make
+        return float("inf")
+
+
+def _living(kinds: list[tuple[Any, Kind]]) -> Iterator[tuple[Kind, Any]]:
+    """Whatever of these kinds there is, in no order that means anything: each collection mixes it."""
     kind_of: dict[type[Any], Kind | None] = {}  # half a million objects, and a few thousand classes
     for generation in (2, 1, 0):
         for thing in gc.get_objects(generation):
             its_class = type(thing)
             if its_class not in kind_of:
                 kind_of[its_class] = next((kind for owner, kind in kinds if issubclass(its_class, owner)), None)
-            kind = kind_of[its_class]
-            if kind is not None and (kind != "variable" or not thing._in_graph_mode):
-                objects.made(kind, thing, Origin("", its_class.__name__, -1 - objects.count))
+            if (kind := kind_of[its_class]) is not None:
+                yield kind, thing
 
 
 def _keras_kinds() -> tuple[tuple[Any, Kind], ...]:

@@ -364,6 +364,33 @@ def test_objects_from_before_the_start_are_followed_too(start: Start) -> None:
     assert program.steps == 0
 
 
+def test_objects_that_nobody_holds_any_more_are_taken_for_no_others(start: Start) -> None:
+    gc.disable()
+    try:
+        start()
+        Program().run()  # goes, and stays until the next collection
+        program = Program()
+        start()
+        program.run()
+        assert program.steps == 0
+    finally:
+        gc.enable()
+
+
+def test_of_objects_from_before_the_start_the_newest_count_whatever_the_collector_made_of_their_order(
+    start: Start,
+) -> None:
+    start()
+    made = [Program()]
+    expected = made[0].run()
+    for _ in range(5):
+        gc.collect()
+        made.append(Program())
+    start()
+    assert made[-1].run() == expected
+    assert made[-1].steps == 0
+
+
 def test_in_cells_a_loop_goes_on_with_new_objects_and_runs_again_with_the_same(start: Start) -> None:
     expected = Program().run()
     notebook = Notebook(start()._tracker.cells)
