@@ -104,4 +104,5 @@ def test_a_session_that_asks_for_a_checkpoint_gets_one_at_the_next_step(
 
     model().fit(*data, epochs=1, batch_size=8, verbose=0, callbacks=[LambdaCallback(on_train_batch_end=step)])
     assert seen == ["requested"]
+    session.flush()
     assert parse_stem(handle.status().snapshot).sequence == 2
