@@ -26,6 +26,7 @@ LEFT_OUT: Final = {"jax", "torch", "orbax-checkpoint"}
 
 TESTS: Final = (
     "tests/test_notebook.py",
+    "tests/test_notebook_panel.py",
     "tests/test_examples.py",
     "tests/hooks/test_bootstrap.py",
     "tests/hooks/test_colab.py",
