@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from tqdm import tqdm
-
+from holdfast.hooks.notebook import find_shell
 from holdfast.runtime import report
 from holdfast.runtime.errors import HoldfastError
 from holdfast.runtime.history import Story, read_story
@@ -17,6 +16,7 @@ from holdfast.runtime.history_text import left_out, story_lines
 from holdfast.runtime.holder import Here
 from holdfast.runtime.picture_forms import png
 from holdfast.runtime.pictures import Theme, draw_slot, drawable, slot_text
+from holdfast.runtime.progress import Bar
 from holdfast.runtime.session import Session, open_patiently
 
 BAR_SECONDS: Final = 2.0
@@ -32,13 +32,8 @@ def read(session: Session) -> Story:
     session.flush()
     settings = session.settings
     here = Here(Path(settings.spool).expanduser().absolute(), settings.store, settings.run)
-    with tqdm(desc="reading manifests", unit="B", unit_scale=True, delay=BAR_SECONDS, leave=False) as bar:
-
-        def reached(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        return read_story(open_patiently(settings.store), here, reached)
+    with Bar(desc="reading manifests", unit="B", unit_scale=True, delay=BAR_SECONDS, leave=False) as bar:
+        return read_story(open_patiently(settings.store), here, bar.reached)
 
 
 def history(session: Session) -> None:
@@ -73,9 +68,7 @@ def plot(session: Session, theme: Theme = "light") -> None:
 def _show(text: str, data: bytes) -> None:
     """Displays a picture with its text for who cannot see it."""
     display = sys.modules.get("IPython.display")
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    if display is None or shell is None or not hasattr(shell, "kernel"):
+    if display is None or not hasattr(find_shell(), "kernel"):
         print(report.plain(text))
         return
     source = base64.b64encode(data).decode()

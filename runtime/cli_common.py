@@ -13,7 +13,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from tqdm import tqdm
 
 from holdfast.runtime import report
 from holdfast.runtime.errors import HoldfastError
@@ -21,6 +20,7 @@ from holdfast.runtime.exit_codes import CommandFailed, ExitCode
 from holdfast.runtime.holder import Here, Holder
 from holdfast.runtime.inventory import is_run
 from holdfast.runtime.names import Stem, check_run_name, parse_stem
+from holdfast.runtime.progress import Bar
 from holdfast.runtime.report import plain
 from holdfast.runtime.session import open_patiently
 from holdfast.runtime.settings import Settings, load
@@ -140,13 +140,8 @@ def bar(what: str, *, quiet: bool, unit: str = "B") -> Iterator[Callable[[int, i
         A function to be told how much is done, and of how much.
     """
     hidden = quiet or not sys.stderr.isatty()
-    with tqdm(desc=what, unit=unit, unit_scale=unit == "B", leave=False, disable=hidden) as shown:
-
-        def reached(done: int, total: int) -> None:
-            shown.total = total
-            shown.update(done - shown.n)
-
-        yield reached
+    with Bar(desc=what, unit=unit, unit_scale=unit == "B", leave=False, disable=hidden) as shown:
+        yield shown.reached
 
 
 def ask(question: str, *, yes: bool) -> None:

@@ -20,6 +20,11 @@ class Bar(tqdm):  # type: ignore[type-arg]
 
     monitor_interval = 0
 
+    def reached(self, done: int, total: int) -> None:
+        """So much is done now, of so much."""
+        self.total = total
+        self.update(done - self.n)
+
 
 def bytes_bar(what: str, total: int) -> Bar:
     """A bar of bytes, on standard error; none in a script whose output goes to a file.

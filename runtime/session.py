@@ -338,8 +338,7 @@ class Session:
                     )
                     return False
                 if status.uploading:
-                    bar.total = status.uploading_total
-                    bar.update(status.uploading_bytes - bar.n)
+                    bar.reached(status.uploading_bytes, status.uploading_total)
                 if not self.daemon.is_alive() and self.closed:
                     raise DaemonUnavailable("The daemon is gone", where=str(self.spool.folder / "daemon.log"))
                 if deadline is not None and time.monotonic() >= deadline:
@@ -415,13 +414,13 @@ class Session:
             self._noted_step = step
         if self.fenced or not self._still_ours():
             return
-        served = self.status().session == self.claim.session  # else it ended with the session before
+        status = self.status()
+        served = status.session == self.claim.session  # else the daemon ended with the session before
         if self.daemon.ensure() and served:
             report.say_once(
                 f"daemon {self.claim.session} {self.daemon.starts}",
                 "the daemon had ended and was started again; nothing is lost",
             )
-        status = self.status()
         if status.fenced:
             self._fence(status.fenced)
         if status.error:

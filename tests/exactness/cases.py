@@ -11,6 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from helpers.lean import lean_model
+
 Case = Callable[[Path], "Program"]
 CASES: dict[str, Case] = {}
 
@@ -57,15 +59,7 @@ def network(*, built: bool = False, **compiling: Any) -> Any:
 
 def lean() -> Any:
     """A model that is soon traced, where it is not the model that matters: random numbers, momenta, metrics."""
-    layers = [
-        keras.layers.Dense(8, activation="relu"),
-        keras.layers.Dropout(0.3),
-        keras.layers.Dense(CLASSES, activation="softmax"),
-    ]
-    model = keras.Sequential(layers)
-    optimizer = keras.optimizers.SGD(0.05, momentum=0.9)
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
+    return lean_model(keras, CLASSES)
 
 
 def of_arrays(model: Any, callbacks: list[Any] | None = None, **fitting: Any) -> Program:

@@ -11,6 +11,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from helpers.lean import lean_model
+
 Case = Callable[[Path], "Program"]
 CASES: dict[str, Case] = {}
 
@@ -59,15 +61,7 @@ def network(*, built: bool = False, **compiling: Any) -> Any:
 
 def lean() -> Any:
     """A model that is soon traced, where it is not the model that matters: random streams, momenta, metrics."""
-    layers = [
-        tf_keras.layers.Dense(8, activation="relu"),
-        tf_keras.layers.Dropout(0.3),
-        tf_keras.layers.Dense(CLASSES, activation="softmax"),
-    ]
-    model = tf_keras.Sequential(layers)
-    optimizer = tf_keras.optimizers.SGD(0.05, momentum=0.9)
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
+    return lean_model(tf_keras, CLASSES)
 
 
 def of_arrays(model: Any, callbacks: list[Any] | None = None, **fitting: Any) -> Program:
