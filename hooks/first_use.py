@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
-from holdfast.hooks import capture, definition, variables
+from holdfast.hooks import capture, definition, reads, variables
 from holdfast.hooks.engine import KERAS_3, Engine
 from holdfast.hooks.patching import guarded, patch
 from holdfast.hooks.restored import described
@@ -206,7 +206,8 @@ class FirstUse:
         else:
             return
         bound = self.tracker.bound(model)
-        bound.initial = [(one.variable, capture.read(one.variable)) for one in wanted]
+        originals = [one.variable for one in wanted]
+        bound.initial = list(zip(originals, reads.read_all(originals), strict=True))
         capture.assign(wanted, tensors)
         self.tracker.bind(model, slot)
         report.say(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from holdfast.hooks import capture
+from holdfast.hooks import capture, reads
 from holdfast.hooks.data_position import iterator_state, state_array
 from holdfast.hooks.loop_data import Saved, Stream
 from holdfast.hooks.loop_interrupts import LoopShield
@@ -126,7 +126,7 @@ class LoopCall:
         level.place = self._counted()
         if level.nested or level.handed <= FIRST_ITEMS:
             level.place["random"] = self._generators.capture()
-            level.drawn = [capture.read(variable) for _, variable in global_variables()]
+            level.drawn = reads.read_all([variable for _, variable in global_variables()])
         else:
             level.drawn = []
         self.shield.in_step = True

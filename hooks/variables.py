@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,16 +42,35 @@ class NamedVariable(NamedTuple):
         name: Group and place in it, such as ``optimizer/00003``; equal across reruns.
         label: Keras' own path, for people.
         variable: The `tf.Variable` underneath.
+        known: Its spec, where it was made before.
     """
 
     name: str
     label: str
     variable: Any
+    known: TensorSpec | None = None
 
     @property
     def spec(self) -> TensorSpec:
         """Name, dtype and shape."""
-        return tensor_spec(self.name, self.variable.dtype.as_numpy_dtype, tuple(self.variable.shape))
+        return self.known or tensor_spec(
+            self.name, self.variable.dtype.as_numpy_dtype, tuple(self.variable.shape)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """What is known of a place in a model's state, as long as the same variable is in it."""
+
+    reference: weakref.ref[Any]
+    name: str
+    label: str
+    spec: TensorSpec | None
+
+
+_plans: weakref.WeakKeyDictionary[Any, dict[str, list[_Planned]]] = weakref.WeakKeyDictionary()
+"""Of each model, by group. A snapshot that makes names and specs anew makes so many objects, where there are
+thousands of variables, that Python's garbage collector goes through all that lives, a third of a second."""
 
 
 @contextlib.contextmanager
@@ -74,11 +96,15 @@ def _to_be_trained(model: Any) -> Iterator[Any]:
 
 def tensor_spec(name: str, dtype: Any, shape: tuple[int, ...]) -> TensorSpec:
     """The spec of a tensor; a dtype that safetensors lacks is kept as its bytes."""
+    known, size = _kind(dtype)
+    return TensorSpec(name, known, shape) if known else TensorSpec(name, "U8", (*shape, size))
+
+
+@cache
+def _kind(dtype: Any) -> tuple[str, int]:
+    """Safetensors' name of a dtype, empty where it has none, and the bytes of an element."""
     kind = np.dtype(dtype)
-    known = DTYPES.get(kind.name)
-    if known is None:
-        return TensorSpec(name, "U8", (*shape, kind.itemsize))
-    return TensorSpec(name, known, shape)
+    return DTYPES.get(kind.name, ""), kind.itemsize
 
 
 def of_model(model: Any) -> list[NamedVariable]:
@@ -100,24 +126,44 @@ def of_model(model: Any) -> list[NamedVariable]:
         "attributes": attributes.loose_variables(model),
         "random": [variable for _, variable in random_state.global_variables()],
     }
-    return named(groups)
+    return named(groups, _plans.setdefault(model, {}))
 
 
-def named(groups: Mapping[str, Iterable[Any]]) -> list[NamedVariable]:
-    """Variables by group, each once, in order; those not made yet are left out."""
+def named(
+    groups: Mapping[str, Iterable[Any]], plans: dict[str, list[_Planned]] | None = None
+) -> list[NamedVariable]:
+    """Variables by group, each once, in order; those not made yet are left out.
+
+    Args:
+        groups: The variables.
+        plans: What is known of them from the last time, to be brought up to date.
+    """
     seen: set[int] = set()
-    found = []
+    found: list[NamedVariable] = []
     for group, variables in groups.items():
+        plan = [] if plans is None else plans.setdefault(group, [])
         place = 0
         for variable in variables:
             underlying = _underlying(variable)
             if underlying is None or id(underlying) in seen:
                 continue
             seen.add(id(underlying))
-            label = str(getattr(variable, "path", getattr(variable, "name", "")))
-            found.append(NamedVariable(f"{group}/{place:05d}", label, underlying))
+            if place >= len(plan) or plan[place].reference() is not underlying:
+                plan[place:] = [_planned(group, place, variable, underlying)]
+            one = plan[place]
+            found.append(NamedVariable(one.name, one.label, underlying, one.spec))
             place += 1
+        del plan[place:]
     return found
+
+
+def _planned(group: str, place: int, variable: Any, underlying: Any) -> _Planned:
+    name = f"{group}/{place:05d}"
+    label = str(getattr(variable, "path", getattr(variable, "name", "")))
+    shape = underlying.shape
+    known = shape.is_fully_defined()
+    spec = tensor_spec(name, underlying.dtype.as_numpy_dtype, tuple(shape)) if known else None
+    return _Planned(weakref.ref(underlying), name, label, spec)
 
 
 def _underlying(variable: Any) -> Any:
