@@ -31,6 +31,7 @@ def start(tmp_path: Path, said: list[str]) -> Iterator[Opener]:
             "run": "run",
             "spool": str(tmp_path / "local"),
             "persist_seconds": 86_400.0,
+            "overhead_percent": 0.0,
         }
         opened.append(Session.open(Settings(**(settings | changes))))
         return opened[-1]
@@ -193,7 +194,7 @@ def test_a_store_that_cannot_be_written_stops_the_start_and_leaves_no_claim(
 
 def test_changed_settings_are_in_force_but_for_store_run_and_spool(start: Opener) -> None:
     session = start()
-    session.change_settings(lambda one: Settings("elsewhere", "other", "nowhere", 7.0, 8.0, 9))
+    session.change_settings(lambda one: Settings("elsewhere", "other", "nowhere", 7.0, 8.0, 1.0, 9))
     assert (session.settings.run, session.settings.snapshot_seconds, session.settings.keep_last) == (
         "run",
         7.0,
