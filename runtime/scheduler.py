@@ -22,6 +22,11 @@ LEARNING: Final = 2.0
 """While only the first snapshots' costs are known, which are higher than those that follow, the interval is
 stretched to so many times its bound at the most,"""
 
+PAID_BACK_SECONDS: Final = 3600.0
+LEAST_SHARE: Final = 0.5
+"""What was spent above the budget, while the costs were learned, is paid back within so long, by a budget
+that is lower by no more than this factor."""
+
 LEARNING_SHARE: Final = 0.1
 """unless they would take more than this share of the training even then."""
 
@@ -140,7 +145,7 @@ class Scheduler:
         plan = budget.choose(
             Tier(costs.snapshot, costs.snapshot_takes, wishes.snapshot_seconds, kernel, SNAPSHOT_FLOOR),
             Tier(costs.upload, costs.upload_takes, wishes.persist_seconds, vm, UPLOAD_FLOOR),
-            wishes.share,
+            self._share_left(),
             step,
         )
         trained = self.pace.trained
@@ -156,6 +161,11 @@ class Scheduler:
             costs.settled,
         )
         self._set_intervals(self._next_interval(plan))
+
+    def _share_left(self) -> float:
+        share, pace = self.wishes.share, self.pace
+        left = (share * (pace.trained + PAID_BACK_SECONDS) - pace.spent) / PAID_BACK_SECONDS
+        return min(max(left, LEAST_SHARE * share), share)
 
     def _next_interval(self, plan: Plan) -> float:
         wishes, cost = self.wishes, self.pace.costs.snapshot
