@@ -47,7 +47,8 @@ def intervals(measured: Measured) -> str:
     text = f"snapshots every {report.ago(plan.snapshot_seconds)}{cost}"
     text += f", uploads every {report.ago(plan.persist_seconds)}"
     if measured.overhead is not None:
-        text += f"; {_percent(measured.overhead)} % of training time so far"
+        share = measured.overhead
+        text += f"; {_percent(share) if share >= 0.01 else f'{100 * share:.1g}'} % of training time so far"
     return text
 
 
