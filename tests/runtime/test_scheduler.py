@@ -83,7 +83,7 @@ def test_a_dear_snapshot_stretches_the_interval_once_that_is_known() -> None:
     now, _ = train(scheduler, now, 2.0)
     measured = scheduler.measured
     assert measured.plan.snapshot_seconds >= 50.0
-    assert [clash.tier for clash in measured.plan.clashes][0] == "snapshot"
+    assert measured.plan.clashes[0].tier == "snapshot"
     # What learning took above the budget is paid back.
     assert measured.overhead is not None and measured.overhead > BUDGET.share
     assert measured.plan.overhead < BUDGET.share
@@ -110,12 +110,11 @@ def test_a_bound_that_cannot_be_kept_is_told_with_why_and_what_would_keep_it() -
         "a snapshot costs 0.90 s of training: with at most 1 % overhead a killed kernel may lose 2 min of "
         "training rather than 15 s; overhead_percent: 5.6 would keep 15 s"
     )
-    slow = replace(
-        DEAR, plan=Plan(40.0, 120.0, 0.01, (Clash("snapshot", 15.0, 60.0, None),)), snapshot_takes=20.0
-    )
+    never = Clash("snapshot", 15.0, 60.0, None)
+    slow = replace(DEAR, plan=Plan(40.0, 120.0, 0.01, (never,)), snapshot_takes=20.0)
     assert schedule_text.problem(slow, BUDGET) == (
-        "writing a snapshot takes 20 s: a killed kernel may lose 60 s of training rather than 15 s, whatever the "
-        "overhead"
+        "writing a snapshot takes 20 s: a killed kernel may lose 60 s of training rather than 15 s, whatever "
+        "the overhead"
     )
     both = replace(
         DEAR,
