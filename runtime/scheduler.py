@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -78,7 +79,7 @@ class Scheduler:
     """Chooses the intervals of one session.
 
     Attributes:
-        wishes: What the user asks for; `replan` after a change.
+        wishes: What the user asks for.
         began: When the session began, in seconds of the clock that all methods are given.
         past: Failures before it.
         measured: What is known now.
@@ -89,6 +90,7 @@ class Scheduler:
     past: Past = NO_PAST
     pace: Pace = field(default_factory=Pace)
     measured: Measured = field(init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
     _last: float | None = None
     _first: bool = True
     _interval: float = 0.0
@@ -132,11 +134,17 @@ class Scheduler:
 
     def look(self, now: float) -> None:
         """Takes into account what was measured up to a time; up to then all uploads are known to `pace`."""
-        self.pace.look(now)
-        self.replan(now)
+        with self._lock:
+            self.pace.look(now)
+            self._plan(now)
 
-    def replan(self, now: float) -> None:
-        """Chooses the intervals anew."""
+    def replan(self, now: float, wishes: Wishes | None = None) -> None:
+        """Chooses the intervals anew, for other wishes where there are."""
+        with self._lock:
+            self.wishes = wishes or self.wishes
+            self._plan(now)
+
+    def _plan(self, now: float) -> None:
         wishes, costs = self.wishes, self.pace.costs
         exposed = self.past.seconds + max(0.0, now - self.began)
         kernel = budget.mean_time(KERNEL_SECONDS, self.past.kernel_deaths, exposed)

@@ -124,6 +124,7 @@ class Session:
         self._scheduler = Scheduler(_wishes(settings), time.monotonic(), found.failures)
         self._schedule_news = schedule_text.News()
         self._persist_seconds = self._scheduler.measured.plan.persist_seconds
+        self._persist_now = False  # while somebody waits for the newest snapshot
         self._step_end: float | None = None
         self._stop = threading.Event()
         self._write_session_file(ended=False, taking_over=True)
@@ -349,10 +350,12 @@ class Session:
         target = self.last_committed
         if target is None:
             return True
-        self._write_session_file(ended=self.closed, persist_now=True)
+        self._persist_now = True
+        self._write_session_file(ended=self.closed)
         try:
             return self._wait_for(target, timeout, progress=progress)
         finally:
+            self._persist_now = False
             self._write_session_file(ended=self.closed)
 
     def _wait_for(self, target: Manifest, timeout: float | None, *, progress: bool) -> bool:
@@ -405,8 +408,7 @@ class Session:
         self.settings = replace(
             new, store=self.settings.store, run=self.settings.run, spool=self.settings.spool
         )
-        self._scheduler.wishes = _wishes(self.settings)
-        self._scheduler.replan(time.monotonic())
+        self._scheduler.replan(time.monotonic(), _wishes(self.settings))
         self._persist_seconds = self.schedule.plan.persist_seconds
         self._write_session_file(ended=False)
 
@@ -425,7 +427,7 @@ class Session:
             f"{reason}. This session writes no more; its training goes on unsaved",
         )
 
-    def _write_session_file(self, *, ended: bool, persist_now: bool = False, taking_over: bool = False) -> None:
+    def _write_session_file(self, *, ended: bool, taking_over: bool = False) -> None:
         """Tells the daemon whom it serves; never over the word of a session that came later."""
         if not taking_over and (self.fenced or not self._still_ours()):
             return
@@ -437,7 +439,7 @@ class Session:
             ended=ended,
             run=settings.run,
             store=settings.store,
-            persist_seconds=0.0 if persist_now else self._persist_seconds,
+            persist_seconds=0.0 if self._persist_now else self._persist_seconds,
             policy=Policy(settings.keep_last, settings.keep_hourly, settings.keep_daily, settings.max_bytes),
             rejected=frozenset(stem for origin, stem in self.damaged if origin == "store"),
         ).save(self.spool.folder)

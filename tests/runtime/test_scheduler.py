@@ -91,8 +91,7 @@ def test_a_dear_snapshot_stretches_the_interval_once_that_is_known() -> None:
 
 def test_changed_wishes_are_in_force_at_once() -> None:
     scheduler = Scheduler(FREE, 0.0)
-    scheduler.wishes = replace(FREE, snapshot_seconds=1.0)
-    scheduler.replan(0.5)
+    scheduler.replan(0.5, replace(FREE, snapshot_seconds=1.0))
     assert scheduler.step_ended(1.0)
 
 
