@@ -30,6 +30,7 @@ def main(block: Block) -> None:
             spool=str(folder / "spool"),
             snapshot_seconds=NEVER,
             persist_seconds=NEVER,
+            overhead_percent=0,
         )
         daemon = _wait_for_daemon(handle)
         try:

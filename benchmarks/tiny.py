@@ -77,7 +77,11 @@ def main() -> None:
     with contextlib.redirect_stdout(sys.stderr):
         if role == "followed":
             handle = colab_bootstrap.start(
-                f"{folder}/store", run="tiny", spool=f"{folder}/spool", snapshot_seconds=SECONDS
+                f"{folder}/store",
+                run="tiny",
+                spool=f"{folder}/spool",
+                snapshot_seconds=SECONDS,
+                overhead_percent=0,
             )
         kinds = calls()
         for line in sys.stdin:

@@ -65,7 +65,9 @@ class Handle:
             confirmed_taken_at=daemon.confirmed_taken_at,
             confirmed_here=_is_of(daemon.confirmed, session),
             last_step_at=session.last_step_at,
-            persist_seconds=session.settings.persist_seconds,
+            persist_seconds=session.schedule.plan.persist_seconds,
+            schedule=session.schedule,
+            schedule_problem=session.schedule_problem(),
             unconfirmed=daemon.unconfirmed,
             warning=daemon.warning,
             problem=problem,
@@ -263,6 +265,7 @@ def start(arguments: dict[str, Any], folder: Path, *, default_run: str = "") -> 
         undo.append(cells.close)
         undo.append(_log_to(session.spool.folder / LOG_NAME))
         tracker = Tracker(session, cells)
+        tracker.at_cell_end(session.paused)
         tracker.at_cell_end(tracker.saving.flush)
         undo.append(unpatch_all)
         undo.append(after_import("keras", lambda: install_keras(tracker)))

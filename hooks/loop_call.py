@@ -65,6 +65,7 @@ class LoopCall:
     def begin(self, level: Level) -> None:
         """A level begins: goes to its place."""
         if level.depth == 0:
+            self.session.paused()
             new = [companion.loop_begins() for companion in self.tracker.saving.companions]
             if any(new):
                 self.loops.groups.let_go_at(self._place)
@@ -109,12 +110,13 @@ class LoopCall:
         if self.goes.waiting:
             self.goes.at(level)
         elif self._progress and self.session.active:
+            due = self.tracker.saving.step_ended(epoch_ended=level.nested)
             if shield.pending:
                 self._save("interrupted", level)
                 self.tracker.interrupted(self._group)
             elif self.tracker.take_request():
                 self._save("requested", level)
-            elif self.tracker.saving.due(epoch_ended=level.nested):
+            elif due:
                 self._save("scheduled", level)
         shield.step_ended()
         if not shield.is_installed:

@@ -92,7 +92,7 @@ class PlainLoops:
             self._unsaved, self._group = True, self._new_group()
         if self._waiting:
             self._restore(last=True)
-        if self.tracker.saving.due():
+        if self.tracker.saving.step_ended():
             self._save("scheduled")
         elif self.tracker.take_request() and not self._save("requested"):
             self.tracker.request_checkpoint()

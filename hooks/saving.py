@@ -84,9 +84,9 @@ class Saving:
         """Whether snapshots are to be taken."""
         return self.session.active
 
-    def due(self, *, epoch_ended: bool = False) -> bool:
-        """Whether the schedule wants a snapshot now."""
-        return self.session.due(epoch_ended=epoch_ended)
+    def step_ended(self, *, epoch_ended: bool = False) -> bool:
+        """Notes that a step has ended, and tells whether the schedule wants a snapshot."""
+        return self.session.step_ended(epoch_ended=epoch_ended)
 
     def save(self, kind: Kind, piece: Piece) -> bool:
         """Submits a snapshot of a piece, and of what was kept.
@@ -124,7 +124,7 @@ class Saving:
 
     def _milestone(self, piece: Piece, seconds: float) -> None:
         long = LONG_CALL_SECONDS * max(1.0, self.session.journal.remembered / LONG_CALLS)
-        if seconds >= long or self.due() or self._burst.take(time.monotonic()):
+        if seconds >= long or self.session.due() or self._burst.take(time.monotonic()):
             self.save("milestone", piece)
             return
         for one in (piece, *self._along(piece)):

@@ -86,6 +86,7 @@ class SessionCall:
         """The first step comes: the slot is this call's, and the call is open."""
         slot = self._past.find(here_only=False) if self._past is not None else None
         self.begun, self._begun_at, self._past = True, time.monotonic(), None
+        self.tracker.session.paused()
         if slot is None:
             return
         self._take(slot, used)

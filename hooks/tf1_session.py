@@ -150,9 +150,10 @@ class SessionHooks:
         followed.failure = None
         if call.amid_item:
             return  # the loop saves it, between two items
+        due = self.tracker.saving.step_ended()
         if self.tracker.take_request():
             self._sessions.save(session, call, "requested")
-        elif self.tracker.saving.due():
+        elif due:
             self._sessions.save(session, call, "scheduled")
 
     @staticmethod

@@ -111,6 +111,7 @@ class FitCall:
 
     def after_train_begin(self) -> None:
         """Every callback has begun: puts the state back and tells Keras where to go on."""
+        self.session.paused()
         if self._watched is not None:
             self._watched.begun()
         self._inner = InnerFits(self.tracker, self.model)
@@ -252,9 +253,10 @@ class FitCall:
         self._in_callbacks = False
         if self.model.stop_training:
             return
+        due = self.session.step_ended()
         if self.tracker.take_request():
             self._save("requested", self._take("batches"))
-        elif self.session.due():
+        elif due:
             self._save("scheduled", self._take("batches"))
 
     def batches_over(self, logs: Any) -> Any:
@@ -288,7 +290,7 @@ class FitCall:
             if self.session.active and time.monotonic() - self._begun_at > HOLD_SECONDS:
                 self._held = self._take("epoch")
             return
-        if self.session.due(epoch_ended=True):
+        if self.session.step_ended(epoch_ended=True):
             self._save("scheduled", self._take("epoch"))
         elif held:
             self._held = self._take("epoch")

@@ -9,6 +9,7 @@ from typing import Final, Literal
 from holdfast.runtime import report
 from holdfast.runtime.panel_loss import if_kernel_died, if_vm_vanished, is_covered
 from holdfast.runtime.run_status import Status
+from holdfast.runtime.schedule_text import intervals
 
 Level = Literal["safe", "waiting", "risk", "stopped"]
 
@@ -158,6 +159,8 @@ def _rows(status: Status, clock: Clock) -> tuple[tuple[str, str], ...]:
     ]
     if status.unconfirmed:
         rows[-1] = ("Confirmed", f"{rows[-1][1]}: {status.unconfirmed}")
+    if status.schedule is not None:
+        rows.append(("Schedule", status.schedule_problem or intervals(status.schedule)))
     if status.uploading:
         rows.append(("Uploading", _upload(status, clock.now)))
     if status.space_used:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from holdfast.runtime.scheduler import Measured
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
@@ -24,7 +26,9 @@ class Status:
         confirmed_taken_at: When its snapshot was taken.
         confirmed_here: Whether it is one of this session's.
         last_step_at: When a step of any training ended last in this session.
-        persist_seconds: Seconds between two checkpoints, by the settings.
+        persist_seconds: Seconds between two checkpoints, as chosen.
+        schedule: The intervals in force and the costs behind them; None where these are not told.
+        schedule_problem: Which bound of the user's they cannot keep, and why; empty for none.
         unconfirmed: Why what is written is not confirmed; empty where it is, or soon will be.
         warning: What to know of the room that is left; empty for nothing.
         problem: What fails at present; empty for nothing that is known.
@@ -61,6 +65,8 @@ class Status:
     confirmed_here: bool = False
     last_step_at: float = 0.0
     persist_seconds: float = 120.0
+    schedule: Measured | None = None
+    schedule_problem: str = ""
     problem_since: float = 0.0
     snapshot_problem: str = ""
     fenced: bool = False

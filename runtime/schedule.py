@@ -20,18 +20,6 @@ NEARLY_DUE: Final = 0.75
 is the cheapest place to resume from, and the work lost stays within the interval."""
 
 
-def snapshot_due(now: float, last: float, interval: float, *, epoch_ended: bool = False) -> bool:
-    """Whether to take a snapshot.
-
-    Args:
-        now: Time in seconds, of any steady clock.
-        last: When the last one was begun, by the same clock.
-        interval: Seconds between two snapshots.
-        epoch_ended: Whether this is the end of an epoch.
-    """
-    return now - last >= (interval * NEARLY_DUE if epoch_ended else interval)
-
-
 @dataclass(slots=True)
 class Burst:
     """How many milestones of short calls may be written at once: a bucket of them, slowly filled again.

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from holdfast.runtime import claims, report, schedule
+from holdfast.runtime import claims, report, schedule_text
+from holdfast.runtime.budget import NO_PAST, Past
 from holdfast.runtime.claims import Claim
 from holdfast.runtime.crashpoints import reach
 from holdfast.runtime.daemon_process import DaemonProcess
@@ -36,17 +37,21 @@ from holdfast.runtime.progress import Bar
 from holdfast.runtime.restore import Checkpoint, CheckpointPart, newest, open_checkpoint
 from holdfast.runtime.resumptions import MAX_RESUMPTIONS, Resumption, together
 from holdfast.runtime.retention import Policy
+from holdfast.runtime.scheduler import Measured, Scheduler, Wishes
 from holdfast.runtime.service import Service
 from holdfast.runtime.settings import Settings
 from holdfast.runtime.shelf import Shelf
 from holdfast.runtime.spool import Snapshot, Spool, spool_folder
-from holdfast.runtime.startup import Evidence, Situation, situation
+from holdfast.runtime.startup import Evidence, Situation, failures, situation
 from holdfast.runtime.status import DaemonStatus
 from holdfast.runtime.stores import Store, normalise, open_store
 from holdfast.runtime.writer import Writer
 
 MONITOR_SECONDS: Final = NOTE_SECONDS
 """How often the session looks after its daemon, and notes its last step."""
+
+CHANGED: Final = 0.1
+"""The daemon is told of another interval where that differs by more than this share."""
 
 STORE_SECONDS: Final = 60.0
 """How long an operation of the store is tried again while the user waits for it."""
@@ -71,6 +76,7 @@ class Found:
     checkpoint: Checkpoint | None
     claimed_before: Claim | None
     last_step: LastStep = field(default_factory=LastStep)
+    failures: Past = NO_PAST
 
 
 _open: weakref.WeakSet[Session] = weakref.WeakSet()
@@ -115,7 +121,11 @@ class Session:
         self.ask_for_checkpoint: Callable[[], None] = lambda: None  # until something can be trained
         self._limits = LimitWatch()
         self._sequence = 0
-        self._last_snapshot = time.monotonic()
+        self._scheduler = Scheduler(_wishes(settings), time.monotonic(), found.failures)
+        self._schedule_news = schedule_text.News()
+        self._persist_seconds = self._scheduler.measured.plan.persist_seconds
+        self._persist_now = False  # while somebody waits for the newest snapshot
+        self._step_end: float | None = None
         self._stop = threading.Event()
         self._write_session_file(ended=False, taking_over=True)
         self.daemon = DaemonProcess(spool.folder)
@@ -168,7 +178,9 @@ class Session:
             has_checkpoint=pair is not None,
         )
         checkpoint, journal = pair or (None, Journal())
-        found = Found(situation(evidence), checkpoint, before, last_step)
+        what = situation(evidence)
+        past = failures(what, ended=evidence.claimant_ended, seconds=_ran_for(before, last_step, checkpoint))
+        found = Found(what, checkpoint, before, last_step, past)
         return cls(settings, store, spool, claim, found, journal)
 
     @property
@@ -178,14 +190,37 @@ class Session:
 
     # --- saving -----------------------------------------------------------------------------
 
-    def due(self, *, epoch_ended: bool = False) -> bool:
-        """Whether the schedule wants a snapshot now, a step having ended; never while one is in the making."""
+    def step_ended(self, *, epoch_ended: bool = False) -> bool:
+        """Notes that a step of a training ended just now.
+
+        Args:
+            epoch_ended: It was noted before, and now its epoch has ended.
+
+        Returns:
+            Whether the schedule wants a snapshot; never while one is in the making.
+        """
         self.last_step_at = time.time()
-        interval = self.settings.snapshot_seconds
-        now = time.monotonic()
-        if not schedule.snapshot_due(now, self._last_snapshot, interval, epoch_ended=epoch_ended):
-            return False
-        return self.active and not self._writer.busy
+        self._step_end = now = time.monotonic()
+        due = self._scheduler.step_ended(now, epoch_ended=epoch_ended)
+        return due and self.active and not self._writer.busy
+
+    def due(self) -> bool:
+        """Whether the schedule wants a snapshot now; never while one is in the making."""
+        return self._scheduler.due(time.monotonic()) and self.active and not self._writer.busy
+
+    def paused(self) -> None:
+        """A training call begins, or a cell has ended: what passes until the next step's end is no step."""
+        self._step_end = None
+        self._scheduler.pace.paused()
+
+    @property
+    def schedule(self) -> Measured:
+        """The intervals in force, and what is known of the costs behind them."""
+        return self._scheduler.measured
+
+    def schedule_problem(self) -> str:
+        """Which of the user's bounds cannot be kept, and why; empty for none."""
+        return schedule_text.problem(self.schedule, _wishes(self.settings))
 
     def next_stem(self) -> Stem:
         """The name of the snapshot to come, for the journal that goes into it."""
@@ -201,8 +236,11 @@ class Session:
             return False
         stem = self.next_stem()
         self._sequence += 1
-        self._last_snapshot = time.monotonic()
+        ended, self._step_end = self._step_end, None
+        measured = snapshot.kind in ("scheduled", "requested")  # else another thing than a step has ended
+        self._scheduler.snapshot_begun(time.monotonic(), ended if measured else None, snapshot.nbytes)
         self._writer.submit(stem, snapshot)
+        self._scheduler.pace.snapshot_handed(time.monotonic())
         return True
 
     def flush(self) -> None:
@@ -210,11 +248,13 @@ class Session:
         self._writer.flush()
 
     def _committed(self, manifest: Manifest) -> None:
+        self._scheduler.pace.snapshot_over(time.monotonic(), written=True)
         self.last_committed = manifest
         self.snapshot_problem = ""
         report.forget("spool full")
 
     def _not_committed(self, stem: Stem, error: Exception) -> None:
+        self._scheduler.pace.snapshot_over(time.monotonic(), written=False)
         self.snapshot_problem = str(error) or repr(error)
         if isinstance(error, SpoolFull):
             report.say_once("spool full", f"{error}. Training goes on; older snapshots were dropped")
@@ -310,10 +350,12 @@ class Session:
         target = self.last_committed
         if target is None:
             return True
-        self._write_session_file(ended=self.closed, persist_now=True)
+        self._persist_now = True
+        self._write_session_file(ended=self.closed)
         try:
             return self._wait_for(target, timeout, progress=progress)
         finally:
+            self._persist_now = False
             self._write_session_file(ended=self.closed)
 
     def _wait_for(self, target: Manifest, timeout: float | None, *, progress: bool) -> bool:
@@ -366,6 +408,8 @@ class Session:
         self.settings = replace(
             new, store=self.settings.store, run=self.settings.run, spool=self.settings.spool
         )
+        self._scheduler.replan(time.monotonic(), _wishes(self.settings))
+        self._persist_seconds = self.schedule.plan.persist_seconds
         self._write_session_file(ended=False)
 
     def _still_ours(self) -> bool:
@@ -383,7 +427,7 @@ class Session:
             f"{reason}. This session writes no more; its training goes on unsaved",
         )
 
-    def _write_session_file(self, *, ended: bool, persist_now: bool = False, taking_over: bool = False) -> None:
+    def _write_session_file(self, *, ended: bool, taking_over: bool = False) -> None:
         """Tells the daemon whom it serves; never over the word of a session that came later."""
         if not taking_over and (self.fenced or not self._still_ours()):
             return
@@ -395,7 +439,7 @@ class Session:
             ended=ended,
             run=settings.run,
             store=settings.store,
-            persist_seconds=0.0 if persist_now else settings.persist_seconds,
+            persist_seconds=0.0 if self._persist_now else self._persist_seconds,
             policy=Policy(settings.keep_last, settings.keep_hourly, settings.keep_daily, settings.max_bytes),
             rejected=frozenset(stem for origin, stem in self.damaged if origin == "store"),
         ).save(self.spool.folder)
@@ -407,6 +451,23 @@ class Session:
             except Exception:  # a thread's top: it must not end
                 log.exception("looking after the daemon")
 
+    def _reschedule(self, status: DaemonStatus, now: float) -> None:
+        """Chooses the intervals by what was measured up to a time; up to then the status tells of uploads."""
+        pace, offset = self._scheduler.pace, time.monotonic() - time.time()
+        if status.uploaded_from:
+            pace.upload(status.uploaded_from + offset, status.uploaded_to + offset)
+        if status.uploading:
+            pace.upload(status.uploading_since + offset, None)
+        else:
+            pace.no_upload(now)
+        self._scheduler.look(now)
+        if self._schedule_news.is_new(self.schedule):
+            report.say(self.schedule_problem())
+        chosen = self.schedule.plan.persist_seconds
+        if abs(chosen - self._persist_seconds) > CHANGED * self._persist_seconds:
+            self._persist_seconds = chosen
+            self._write_session_file(ended=False)
+
     def _look_once(self) -> None:
         step = LastStep(self.claim.session, self.last_step_at)
         if step.at and step != self._noted_step:
@@ -414,7 +475,9 @@ class Session:
             self._noted_step = step
         if self.fenced or not self._still_ours():
             return
+        now = time.monotonic()
         status = self.status()
+        self._reschedule(status, now)
         served = status.session == self.claim.session  # else the daemon ended with the session before
         if self.daemon.ensure() and served:
             report.say_once(
@@ -441,3 +504,17 @@ class Session:
             self.next_stem(),
             parse_stem(status.confirmed) if status.confirmed else None,
         )
+
+
+def _wishes(settings: Settings) -> Wishes:
+    return Wishes(settings.snapshot_seconds, settings.persist_seconds, settings.overhead_percent / 100)
+
+
+def _ran_for(before: Claim | None, last_step: LastStep, checkpoint: Checkpoint | None) -> float:
+    """For how many seconds the session before is known to have run; 0 where that is not known."""
+    if before is None or before.by != "session":
+        return 0.0
+    seen = last_step.at if last_step.session == before.session else 0.0
+    if checkpoint is not None and checkpoint.stem.session == before.session:
+        seen = max(seen, checkpoint.manifest.taken_at)
+    return max(0.0, seen - before.claimed_at)

@@ -59,16 +59,25 @@ class Settings:
     snapshot_seconds: float = _setting(
         15.0,
         Number(0.05, 86_400, "seconds"),
-        "Time between two snapshots to the local spool: the work that a killed kernel may lose. A snapshot's "
-        "cost is spread over it.",
+        "The most training that a killed kernel may lose: snapshots go to the local spool at least that often, "
+        "as far as overhead_percent lets them.",
         example="5",
     )
     persist_seconds: float = _setting(
         120.0,
         Number(0.05, 86_400, "seconds"),
-        "Time between two checkpoints to the store: the work that a lost VM may lose, beside the upload's own "
-        "time. Much shorter keeps a slow network busy.",
+        "The most training that a lost VM may lose, the upload's own time included: checkpoints go to the "
+        "store at least that often, as far as overhead_percent lets them. Much shorter keeps a slow network "
+        "busy.",
         example="60",
+    )
+    overhead_percent: float = _setting(
+        1.0,
+        Number(0, 100, "percent"),
+        "The share of training time that snapshots and uploads may take. What they cost is measured, and the "
+        "intervals are chosen by that; where a bound above cannot be kept within it, that is said. 0 is no "
+        "budget: snapshot_seconds and persist_seconds are the intervals then.",
+        example="5",
     )
     keep_last: int = _setting(
         3,

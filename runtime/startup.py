@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from holdfast.runtime.budget import Past
+
 Situation = Literal["first run", "rerun", "kernel restart", "runtime reset", "takeover"]
 
 
@@ -44,3 +46,20 @@ def situation(evidence: Evidence) -> Situation:
     if evidence.claimant_alive and not evidence.claimant_ended:
         return "takeover"
     return "kernel restart"
+
+
+def failures(what: Situation, *, ended: bool, seconds: float) -> Past:
+    """The failure that lies between the last session and this one, if any.
+
+    Args:
+        what: What happened.
+        ended: Whether the last session ended in good order; known only on the same machine.
+        seconds: For how long it is known to have run; 0 where that is not known, and nothing follows then.
+    """
+    if seconds <= 0 or what in ("first run", "rerun", "takeover"):
+        return Past()
+    return Past(
+        kernel_deaths=int(what == "kernel restart" and not ended),
+        vm_losses=int(what == "runtime reset"),
+        seconds=seconds,
+    )

@@ -144,6 +144,7 @@ class Machine:
             "run": "run",
             "spool": str(base or self.base),
             "persist_seconds": 86_400.0,
+            "overhead_percent": 0.0,
             **settings,
         }
         log = self.folder / f"kernel-{len(self.kernels)}.log"

@@ -63,18 +63,18 @@ def save(session: Session) -> None:
 
 def test_a_session_tells_what_the_one_before_has_lost(tmp_path: Path, sessions: list[Session]) -> None:
     first = begin(sessions, tmp_path)
-    first.due()
+    first.step_ended()
     save(first)
     found = first.newest_of("slot-0000")
     assert found is not None
     assert first.lost_after(found) == "nothing is lost"
-    first.due()
+    first.step_ended()
     assert first.lost_after(found).endswith("s of training after it is lost")
     eventually(lambda: LastStep.load(first.spool.folder).at == first.last_step_at, "its being noted")
 
     second = begin(sessions, tmp_path)
     assert second.lost_after(found) == "about a second or less of training after it is lost"
-    second.due()
+    second.step_ended()
     save(second)
     second.close()
     third = begin(sessions, tmp_path)

@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.runtime.budget import Clash, Plan
 from holdfast.runtime.panel_html import as_html
 from holdfast.runtime.panel_loss import if_kernel_died, if_vm_vanished, is_covered
 from holdfast.runtime.panel_text import as_text
 from holdfast.runtime.panel_view import LATE_SECONDS, View, view
 from holdfast.runtime.run_status import Status
+from holdfast.runtime.scheduler import Measured
 
 NOW = 1_800_000_000.0
 OURS, NEWER = "00000002-000003-aaaaaaaa", "00000002-000004-aaaaaaaa"
@@ -232,6 +234,10 @@ KINDS: dict[Any, st.SearchStrategy[Any]] = {
     "tuple[tuple[str, str], ...]": st.lists(st.tuples(anything, anything), max_size=3).map(tuple),
     "tuple[tuple[float, str], ...]": st.lists(st.tuples(moment, anything), max_size=6).map(tuple),
 }
+seconds = st.floats(0, 1e7)
+clashes = st.builds(Clash, st.sampled_from(["snapshot", "upload"]), seconds, seconds, st.none() | seconds)
+plans = st.builds(Plan, seconds, seconds, seconds, st.lists(clashes, max_size=2).map(tuple))
+KINDS["Measured | None"] = st.none() | st.builds(Measured, plans, seconds, seconds)
 statuses = st.builds(Status, **{one.name: KINDS[one.type] for one in fields(Status)})
 
 

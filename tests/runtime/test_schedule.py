@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from helpers.snapshots import stem
 from helpers.strategies import few_stems, kinds, slot_names
-from holdfast.runtime.schedule import NEARLY_DUE, Waiting, next_to_persist, snapshot_due, superseded
+from holdfast.runtime.schedule import Waiting, next_to_persist, superseded
 
 waiting_lists = st.lists(
     st.builds(Waiting, few_stems, kinds, st.lists(slot_names, min_size=1, unique=True).map(tuple)),
@@ -77,10 +77,3 @@ def test_what_was_asked_for_goes_out_also_when_a_newer_snapshot_has_superseded_i
     other = Waiting(stem(3), "scheduled", ("b",))
     assert next_to_persist([asked, newer, other], 0.0, 0.0, 60.0, draining=False) == newer
     assert next_to_persist([newer, other], 0.0, 0.0, 60.0, draining=False) is None
-
-
-def test_a_snapshot_is_due_after_its_interval_and_somewhat_sooner_at_the_end_of_an_epoch() -> None:
-    assert not snapshot_due(9.9, 0.0, 10.0)
-    assert snapshot_due(10.0, 0.0, 10.0)
-    assert snapshot_due(10.0 * NEARLY_DUE, 0.0, 10.0, epoch_ended=True)
-    assert not snapshot_due(10.0 * NEARLY_DUE - 0.1, 0.0, 10.0, epoch_ended=True)

@@ -11,9 +11,13 @@ import pytest
 from helpers.faults import flip_bit, full_disk, truncate
 from helpers.processes import eventually
 from helpers.snapshots import Contents, contents, object_file, read_back, snapshot
+from holdfast.runtime.budget import Past
 from holdfast.runtime.errors import CheckpointDamaged, StoreUnusable
+from holdfast.runtime.last_step import LastStep
 from holdfast.runtime.names import Stem
-from holdfast.runtime.session import Session
+from holdfast.runtime.pace_samples import Sample
+from holdfast.runtime.service import Service
+from holdfast.runtime.session import Session, _ran_for
 from holdfast.runtime.settings import Settings
 from holdfast.runtime.status import DaemonStatus
 
@@ -31,6 +35,7 @@ def start(tmp_path: Path, said: list[str]) -> Iterator[Opener]:
             "run": "run",
             "spool": str(tmp_path / "local"),
             "persist_seconds": 86_400.0,
+            "overhead_percent": 0.0,
         }
         opened.append(Session.open(Settings(**(settings | changes))))
         return opened[-1]
@@ -66,6 +71,47 @@ def test_a_snapshot_is_due_when_its_interval_has_passed_and_none_is_in_the_makin
     session.close()
     assert not session.due()
     assert not start(snapshot_seconds=86_400.0).due()
+
+
+def test_the_interval_that_was_chosen_reaches_the_daemon_and_a_wait_goes_before_it(
+    start: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = start(persist_seconds=100.0, overhead_percent=1.0)
+
+    def told() -> float:
+        service = Service.load(session.spool.folder)
+        assert service is not None
+        return service.persist_seconds
+
+    assert told() == 100.0
+    costs = session._scheduler.pace.costs
+    costs.add_snapshot(Sample(stall=1.0, excess=0.0, nbytes=1, took=1.0, noise=0.0))
+    costs.add_upload(5.0, 1.0, 0.0)
+    session._look_once()
+    assert told() == session.schedule.plan.persist_seconds > 200.0
+    during: list[float] = []
+
+    def waiting(*arguments: Any, **others: Any) -> bool:
+        costs.add_upload(50.0, 1.0, 0.0)
+        session._look_once()
+        during.append(told())
+        return True
+
+    monkeypatch.setattr(session, "_wait_for", waiting)
+    submit(session, 1)
+    assert session.wait(progress=False)
+    assert during == [0.0]
+    assert told() == session.schedule.plan.persist_seconds
+
+
+def test_how_the_session_before_ended_counts_for_the_failures_to_be_expected(start: Opener) -> None:
+    first = start()
+    before = first.claim
+    assert first.found.failures == Past()
+    assert start().found.failures == Past()  # a rerun in the same process is no failure
+    assert _ran_for(before, LastStep(before.session, before.claimed_at + 600.0), None) == 600.0
+    assert _ran_for(before, LastStep("other", before.claimed_at + 600.0), None) == 0.0
+    assert _ran_for(None, LastStep(), None) == 0.0
 
 
 def test_a_closed_session_takes_no_snapshots_and_closes_again(start: Opener) -> None:
@@ -193,7 +239,7 @@ def test_a_store_that_cannot_be_written_stops_the_start_and_leaves_no_claim(
 
 def test_changed_settings_are_in_force_but_for_store_run_and_spool(start: Opener) -> None:
     session = start()
-    session.change_settings(lambda one: Settings("elsewhere", "other", "nowhere", 7.0, 8.0, 9))
+    session.change_settings(lambda one: Settings("elsewhere", "other", "nowhere", 7.0, 8.0, 1.0, 9))
     assert (session.settings.run, session.settings.snapshot_seconds, session.settings.keep_last) == (
         "run",
         7.0,

@@ -1,0 +1,178 @@
+"""What single snapshots and uploads cost, and what follows for the next ones. Pure."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import deque
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Final
+
+QUIET_BUCKETS: Final = 64
+"""Of undisturbed steps, that tell how long one takes now: some 16 s of training."""
+
+KNOWN_BUCKETS: Final = 4
+"""With fewer nothing is compared."""
+
+FAR: Final = 5.0
+"""A bucket that is above the median by so many standard deviations has a hiccup in it, and is left out."""
+
+SAMPLES: Final = 9
+"""That the estimate is a median of: as many as change slowly enough, and steady it against noise."""
+
+WARM: Final = 2
+"""Snapshots of a process that cost more than those that follow: their files are new."""
+
+ALIKE: Final = 1.5
+"""States whose sizes differ by no more than this factor cost about the same."""
+
+MEDIAN_ERROR: Final = 1.25
+"""The standard error of a median beside that of a mean, for normal noise: sqrt(pi / 2)."""
+
+_DEVIATION: Final = 1.4826
+"""The standard deviation beside the median absolute deviation, for normal noise."""
+
+
+@dataclass(slots=True)
+class Quiet:
+    """How long undisturbed steps take, by the last buckets of them."""
+
+    _buckets: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=QUIET_BUCKETS))
+    _figures: tuple[float, float] | None = None
+
+    def add(self, steps: int, seconds: float) -> None:
+        """Adds a bucket."""
+        self._buckets.append((steps, seconds))
+        self._figures = None
+
+    @property
+    def count(self) -> int:
+        """How many buckets there are."""
+        return len(self._buckets)
+
+    @property
+    def known(self) -> bool:
+        """Whether there are enough of them."""
+        return self.count >= KNOWN_BUCKETS
+
+    @property
+    def rate(self) -> float:
+        """Seconds a step; 0 where that is not known."""
+        return self._known()[0]
+
+    @property
+    def variance(self) -> float:
+        """Of a bucket's seconds, beside those that its steps would take by this rate."""
+        return self._known()[1]
+
+    def _known(self) -> tuple[float, float]:
+        if self._figures is None:
+            self._figures = _figures(self._buckets) if self._buckets else (0.0, 0.0)
+        return self._figures
+
+
+def _figures(buckets: Collection[tuple[int, float]]) -> tuple[float, float]:
+    rates = [seconds / steps for steps, seconds in buckets]
+    middle = statistics.median(rates)
+    limit = middle + FAR * _DEVIATION * statistics.median(abs(rate - middle) for rate in rates)
+    # A mean, since a median is below the mean of steps that scatter to one side, and the sum over any of
+    # them would then exceed it by that alone; but without hiccups, which are no steps.
+    kept = [one for one, rate in zip(buckets, rates, strict=True) if rate <= limit]
+    rate = sum(seconds for _, seconds in kept) / sum(steps for steps, _ in kept)
+    off = statistics.median(abs(seconds - steps * rate) for steps, seconds in buckets)
+    return rate, (_DEVIATION * off) ** 2
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one snapshot cost.
+
+    Attributes:
+        stall: Seconds for which the training stood still.
+        excess: Seconds by which the steps took longer until it was written, and shortly after.
+        nbytes: Of its tensors.
+        took: Seconds until it was written.
+        noise: Standard deviation of the excess, in seconds, by the scatter of the steps.
+        measured: Whether there were undisturbed steps to compare with; else the excess is what it may be at
+            worst: training stood still while it was written.
+    """
+
+    stall: float
+    excess: float
+    nbytes: int
+    took: float
+    noise: float
+    measured: bool = True
+
+
+@dataclass(slots=True)
+class Costs:
+    """What snapshots and uploads cost here. A median of the last ones of about the newest one's size."""
+
+    _snapshots: deque[Sample] = field(default_factory=lambda: deque(maxlen=4 * SAMPLES))
+    _uploads: deque[tuple[float, float, float]] = field(default_factory=lambda: deque(maxlen=SAMPLES))
+    _made: int = 0
+
+    def add_snapshot(self, sample: Sample) -> None:
+        """Adds one."""
+        self._made += 1
+        if self._made == WARM + 1:
+            self._snapshots.clear()  # the first ones are no measure for those that follow
+        self._snapshots.append(sample)
+
+    def add_upload(self, excess: float, took: float, noise: float) -> None:
+        """Adds an upload: by how much steps took longer, how long it took, and the former's deviation."""
+        self._uploads.append((excess, took, noise))
+
+    @property
+    def settled(self) -> bool:
+        """Whether the cost of a snapshot is known from more than the first ones, or cannot be known better."""
+        return self._made > WARM and (self._made > 3 * WARM or any(one.measured for one in self._alike()))
+
+    def _alike(self) -> list[Sample]:
+        if not self._snapshots:
+            return []
+        size = self._snapshots[-1].nbytes
+        alike = [one for one in self._snapshots if size <= one.nbytes * ALIKE and one.nbytes <= size * ALIKE]
+        measured = [one for one in alike if one.measured]
+        return (measured or alike)[-SAMPLES:]
+
+    @property
+    def stall(self) -> float | None:
+        """For how many seconds a snapshot stops the training; None where that is not known."""
+        alike = self._alike()
+        return statistics.median(one.stall for one in alike) if alike else None
+
+    @property
+    def snapshot(self) -> float | None:
+        """Seconds of training that a snapshot takes: the stall, and the excess of the steps."""
+        alike = self._alike()
+        if not alike:
+            return None
+        stall = statistics.median(one.stall for one in alike)
+        return max(stall, _less_error([(one.stall + one.excess, one.noise) for one in alike]))
+
+    @property
+    def snapshot_takes(self) -> float:
+        """Seconds until a snapshot is written; 0 where that is not known."""
+        alike = self._alike()
+        return statistics.median(one.took for one in alike) if alike else 0.0
+
+    @property
+    def upload(self) -> float | None:
+        """Seconds of training that an upload takes; None where that is not known."""
+        if not self._uploads:
+            return None
+        return max(0.0, _less_error([(excess, noise) for excess, _, noise in self._uploads]))
+
+    @property
+    def upload_takes(self) -> float:
+        """Seconds that an upload takes; 0 where that is not known."""
+        return statistics.median(took for _, took, _ in self._uploads) if self._uploads else 0.0
+
+
+def _less_error(samples: list[tuple[float, float]]) -> float:
+    """The median of some values, less its standard error."""
+    noise = statistics.median(noise for _, noise in samples)
+    return statistics.median(value for value, _ in samples) - MEDIAN_ERROR * noise / math.sqrt(len(samples))

@@ -1,0 +1,133 @@
+"""What is said of the schedule: the intervals, what they cost, and which bound they cannot keep."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from holdfast.runtime import report
+from holdfast.runtime.budget import Clash
+from holdfast.runtime.scheduler import Measured, Wishes
+
+MUCH: Final = 1.1
+"""A bound that is missed by less than this factor is not worth a line."""
+
+NEWS: Final = 2.0
+"""What was said is said again where what may be lost has changed by this factor."""
+
+_WHO: Final = {"snapshot": "a killed kernel", "upload": "a lost VM"}
+
+
+def problem(measured: Measured, wishes: Wishes) -> str:
+    """Which bounds cannot be kept, why, and what would keep them; empty for none.
+
+    Args:
+        measured: What is known.
+        wishes: What the user asks for.
+    """
+    clashes = _worth_saying(measured)
+    if not clashes:
+        return ""
+    dear = [clash for clash in clashes if clash.needed is not None]
+    slow = [clash for clash in clashes if clash.needed is None]
+    parts = []
+    if dear:
+        budget = f"with at most {_percent(wishes.share)} % overhead"
+        parts.append(f"{_dear(measured)}: {budget} {_losses(dear)}; {_remedy(dear)}")
+    if slow:
+        parts.append(f"{_slow(measured, slow)}: {_losses(slow)}, whatever the overhead")
+    return ". ".join(parts)
+
+
+def intervals(measured: Measured) -> str:
+    """The intervals in force, and what they cost so far."""
+    plan = measured.plan
+    cost = "" if measured.snapshot_cost is None else f" ({_short(measured.snapshot_cost)} each)"
+    text = f"snapshots every {report.ago(plan.snapshot_seconds)}{cost}"
+    text += f", uploads every {report.ago(plan.persist_seconds)}"
+    if measured.overhead is not None:
+        share = measured.overhead
+        text += f"; {_percent(share) if share >= 0.01 else f'{100 * share:.1g}'} % of training time so far"
+    return text
+
+
+@dataclass(slots=True)
+class News:
+    """Decides when a problem of the schedule is said: once, and again where it has changed much."""
+
+    _said: tuple[float, ...] = ()
+
+    def is_new(self, measured: Measured) -> bool:
+        """Whether to say what is the matter now."""
+        now = tuple(clash.loses for clash in _worth_saying(measured))
+        if not now:
+            self._said = ()
+            return False
+        if len(now) == len(self._said) and all(
+            1 / NEWS < a / b < NEWS for a, b in zip(now, self._said, strict=True)
+        ):
+            return False
+        self._said = now
+        return True
+
+
+def _worth_saying(measured: Measured) -> list[Clash]:
+    if not measured.settled:
+        return []
+    return [clash for clash in measured.plan.clashes if clash.loses > clash.bound * MUCH]
+
+
+def _dear(measured: Measured) -> str:
+    costs = [("a snapshot", measured.snapshot_cost), ("an upload", measured.upload_cost)]
+    told = [f"{name} costs {_short(cost)}" for name, cost in costs if cost]
+    return f"{' and '.join(told)} of training"
+
+
+def _slow(measured: Measured, clashes: list[Clash]) -> str:
+    causes = []
+    if any(clash.tier == "snapshot" for clash in clashes):
+        if measured.step > measured.snapshot_takes:
+            causes.append(f"a step takes {report.ago(measured.step)}")
+        else:
+            causes.append(f"writing a snapshot takes {report.ago(measured.snapshot_takes)}")
+    if any(clash.tier == "upload" for clash in clashes):
+        causes.append(f"an upload takes {report.ago(measured.upload_takes)}")
+    return " and ".join(causes)
+
+
+def _short(seconds: float) -> str:
+    return (
+        report.ago(seconds)
+        if seconds >= 0.995
+        else f"{1000 * seconds:.2g} ms"
+        if seconds < 0.0995
+        else (f"{seconds:.2f} s")
+    )
+
+
+def _losses(clashes: list[Clash]) -> str:
+    told = [
+        f"{_WHO[clash.tier]} may lose {report.ago(math.ceil(clash.loses))} of training rather than "
+        f"{report.ago(clash.bound)}"
+        for clash in clashes
+    ]
+    return ", and ".join(told)
+
+
+def _remedy(clashes: list[Clash]) -> str:
+    needed = max(clash.needed or 0.0 for clash in clashes)
+    kept = "both" if len(clashes) > 1 else report.ago(clashes[0].bound)
+    if needed >= 1:
+        return f"no overhead_percent would keep {kept}"
+    return f"overhead_percent: {_rounded_up(100 * needed):g} would keep {kept}"
+
+
+def _rounded_up(number: float) -> float:
+    """To two digits, and never down: what is advised has to be enough."""
+    digits = 10.0 ** (math.floor(math.log10(number)) - 1)
+    return float(round(math.ceil(number / digits * (1 - 1e-9)) * digits, 9))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g}" if share < 0.995 else f"{100 * share:.0f}"

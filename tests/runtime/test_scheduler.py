@@ -1,0 +1,166 @@
+"""When the next snapshot is due, and what is said of that."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from holdfast.runtime import schedule_text
+from holdfast.runtime.budget import Clash, Past, Plan
+from holdfast.runtime.schedule import NEARLY_DUE
+from holdfast.runtime.scheduler import LEARNING, Measured, Scheduler, Wishes
+from holdfast.runtime.startup import failures
+
+FREE = Wishes(10.0, 100.0, 0.0)
+BUDGET = Wishes(15.0, 120.0, 0.01)
+
+
+def train(scheduler: Scheduler, now: float, seconds: float, step: float = 0.1) -> tuple[float, bool]:
+    """Makes steps for so long, or until a snapshot is due."""
+    end = now + seconds
+    while now < end:
+        now += step
+        if scheduler.step_ended(now):
+            return now, True
+    scheduler.look(now)
+    return now, False
+
+
+def snapshot(scheduler: Scheduler, now: float, stall: float) -> float:
+    """One that stops the training for so long, and is written by then."""
+    scheduler.snapshot_begun(now, now, 1000)
+    scheduler.pace.snapshot_over(now + stall, written=True)
+    scheduler.pace.snapshot_handed(now + stall)
+    return now + stall
+
+
+def test_without_a_budget_a_snapshot_is_due_after_its_interval_and_sooner_at_the_end_of_an_epoch() -> None:
+    scheduler = Scheduler(FREE, 0.0)
+    assert not scheduler.step_ended(9.9)
+    assert scheduler.step_ended(10.0)
+    assert scheduler.step_ended(10.0 * NEARLY_DUE, epoch_ended=True)
+    assert not scheduler.step_ended(10.0 * NEARLY_DUE - 0.1, epoch_ended=True)
+
+
+def test_asking_whether_one_is_due_counts_no_step() -> None:
+    scheduler = Scheduler(BUDGET, 0.0)
+    assert not scheduler.due(1e6)
+    scheduler.step_ended(1.0)
+    assert scheduler.due(100.0)
+    assert scheduler.pace.trained == 0.0
+
+
+def test_the_first_one_is_taken_soon_after_the_first_step() -> None:
+    scheduler = Scheduler(BUDGET, 0.0)
+    now, due = train(scheduler, 1000.0, 60.0)
+    assert due and now - 1000.0 == pytest.approx(5.0, abs=0.3)
+
+
+def test_the_first_ones_that_are_dear_do_not_stretch_the_interval_for_long() -> None:
+    scheduler, now, gaps = Scheduler(BUDGET, 0.0), 0.0, []
+    for cost in (2.0, 2.0, 0.1, 0.1):
+        begun = now
+        now, due = train(scheduler, now, 1e3)
+        while not due:
+            now, due = train(scheduler, now, 1e3)
+        gaps.append(now - begun)
+        now = snapshot(scheduler, now, cost)
+        now, due = train(scheduler, now, 2.0)
+        assert not due
+    assert max(gaps) <= LEARNING * BUDGET.snapshot_seconds + 1.0
+    assert scheduler.measured.settled
+    assert scheduler.measured.plan.snapshot_seconds < 20.0
+
+
+def test_a_dear_snapshot_stretches_the_interval_once_that_is_known() -> None:
+    scheduler, now = Scheduler(BUDGET, 0.0), 0.0
+    for _ in range(4):
+        due = False
+        while not due:
+            now, due = train(scheduler, now, 10.0)
+        now = snapshot(scheduler, now, 0.5)
+    now, _ = train(scheduler, now, 2.0)
+    measured = scheduler.measured
+    assert measured.plan.snapshot_seconds >= 50.0
+    assert measured.plan.clashes[0].tier == "snapshot"
+    # What learning took above the budget is paid back.
+    assert measured.overhead is not None and measured.overhead > BUDGET.share
+    assert measured.plan.overhead < BUDGET.share
+
+
+def test_changed_wishes_are_in_force_at_once() -> None:
+    scheduler = Scheduler(FREE, 0.0)
+    scheduler.replan(0.5, replace(FREE, snapshot_seconds=1.0))
+    assert scheduler.step_ended(1.0)
+
+
+DEAR = Measured(
+    Plan(90.0, 120.0, 0.01, (Clash("snapshot", 15.0, 91.0, 0.0555),)),
+    stall=0.1,
+    snapshot_cost=0.9,
+    snapshot_takes=1.0,
+    settled=True,
+)
+
+
+def test_a_bound_that_cannot_be_kept_is_told_with_why_and_what_would_keep_it() -> None:
+    assert schedule_text.problem(DEAR, BUDGET) == (
+        "a snapshot costs 0.90 s of training: with at most 1 % overhead a killed kernel may lose 2 min of "
+        "training rather than 15 s; overhead_percent: 5.6 would keep 15 s"
+    )
+    never = Clash("snapshot", 15.0, 60.0, None)
+    slow = replace(DEAR, plan=Plan(40.0, 120.0, 0.01, (never,)), snapshot_takes=20.0)
+    assert schedule_text.problem(slow, BUDGET) == (
+        "writing a snapshot takes 20 s: a killed kernel may lose 60 s of training rather than 15 s, whatever "
+        "the overhead"
+    )
+    both = replace(
+        DEAR,
+        plan=Plan(90.0, 900.0, 0.01, (*DEAR.plan.clashes, Clash("upload", 120.0, 990.0, 0.0555))),
+        upload_cost=2.0,
+    )
+    assert "a snapshot costs 0.90 s and an upload costs 2.0 s of training" in schedule_text.problem(
+        both, BUDGET
+    )
+    assert schedule_text.problem(both, BUDGET).endswith("overhead_percent: 5.6 would keep both")
+    assert schedule_text.problem(replace(DEAR, settled=False), BUDGET) == ""
+    assert schedule_text.problem(replace(DEAR, plan=Plan(15.0, 120.0)), BUDGET) == ""
+
+
+def test_what_is_advised_is_enough() -> None:
+    for needed in (0.0101, 0.0555, 0.06, 0.123, 0.999):
+        plan = replace(DEAR.plan, clashes=(replace(DEAR.plan.clashes[0], needed=needed),))
+        text = schedule_text.problem(replace(DEAR, plan=plan), BUDGET)
+        advised = float(text.rpartition("overhead_percent: ")[2].split()[0])
+        assert 100 * needed * (1 - 1e-6) <= advised <= 100 * needed * 1.1
+    plan = replace(DEAR.plan, clashes=(replace(DEAR.plan.clashes[0], needed=1.5),))
+    assert "no overhead_percent would" in schedule_text.problem(replace(DEAR, plan=plan), BUDGET)
+
+
+def test_a_problem_is_news_once_and_again_when_it_has_changed_much() -> None:
+    def losing(seconds: float) -> Measured:
+        clash = replace(DEAR.plan.clashes[0], loses=seconds)
+        return replace(DEAR, plan=replace(DEAR.plan, clashes=(clash,)))
+
+    news = schedule_text.News()
+    told = [news.is_new(losing(seconds)) for seconds in (90.0, 100.0, 170.0, 190.0, 190.0, 90.0)]
+    assert told == [True, False, False, True, False, True]
+    assert not news.is_new(losing(15.1))  # it is kept, nearly
+    assert news.is_new(losing(90.0))
+
+
+def test_the_intervals_are_told_with_what_they_cost() -> None:
+    measured = Measured(Plan(13.2, 104.0), stall=0.008, snapshot_cost=0.012, overhead=0.0031)
+    assert schedule_text.intervals(measured) == (
+        "snapshots every 13 s (12 ms each), uploads every 2 min; 0.3 % of training time so far"
+    )
+    assert schedule_text.intervals(Measured(Plan(15.0, 120.0))) == "snapshots every 15 s, uploads every 2 min"
+
+
+def test_a_failure_before_a_start_counts_where_it_is_known_how_long_the_session_ran() -> None:
+    assert failures("kernel restart", ended=False, seconds=60.0) == Past(1, 0, 60.0)
+    assert failures("kernel restart", ended=True, seconds=60.0) == Past(0, 0, 60.0)
+    assert failures("runtime reset", ended=False, seconds=60.0) == Past(0, 1, 60.0)
+    assert failures("runtime reset", ended=False, seconds=0.0) == Past()
+    assert failures("rerun", ended=False, seconds=60.0) == Past()
