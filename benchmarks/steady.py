@@ -1,0 +1,126 @@
+"""The process of one role of the overhead's benchmark: one `fit` that goes on for a while whenever it is told.
+
+While it stands still its clocks do too, and its daemon is stopped: to the schedule the training is one that
+never paused, and nothing that it costs falls into the other's time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+CLOCKS: Final = ("monotonic", "perf_counter")
+
+
+class Clocks:
+    """The process's steady clocks, which can be held. Made before anything else may have taken hold of them."""
+
+    def __init__(self) -> None:
+        self._held = 0.0
+        self._real = time.monotonic
+        for name in CLOCKS:
+            setattr(time, name, self._late(getattr(time, name)))
+
+    def _late(self, clock: Callable[[], float]) -> Callable[[], float]:
+        return lambda: clock() - self._held
+
+    def hold(self, during: Callable[[], str]) -> str:
+        """Calls that, in no time."""
+        began = self._real()
+        try:
+            return during()
+        finally:
+            self._held += self._real() - began
+
+
+class Daemon:
+    """The daemon, where there is one."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+
+    @property
+    def status(self) -> Any:
+        """What it says of itself."""
+        return self._handle._session.status()
+
+    def send(self, number: signal.Signals) -> None:
+        """Stops it, or has it go on."""
+        if self._handle is not None:
+            os.kill(self.status.pid, number)
+
+    def writing(self) -> bool:
+        """Whether a snapshot is being written."""
+        return self._handle is not None and self._handle._session._writer.busy
+
+    def done(self) -> tuple[str, int]:
+        """The newest snapshot, and the bytes in the store."""
+        return ("", 0) if self._handle is None else (self._handle.status().snapshot, self.status.bytes_written)
+
+
+def main(role: str, megabytes: int, settings: dict[str, Any]) -> None:
+    """Answers each line, a number of seconds, with the times of the steps of that long."""
+    clocks = Clocks()
+    import keras
+
+    import ours
+    from plan import Block
+    from subject import make_data, make_model
+
+    class Stretches(keras.callbacks.Callback):
+        def __init__(self, daemon: Daemon) -> None:
+            super().__init__()
+            self._daemon = daemon
+            self._times: list[float] = []
+            self._until = self._last = 0.0
+            self._snapshot, self._snapshots, self._stored = "", 0, 0
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            del logs
+            now = time.perf_counter()
+            if batch > 0:
+                self._times.append(now - self._last)
+                self._see()
+            if now >= self._until and not self._daemon.writing():
+                self._rest()
+            self._last = time.perf_counter()
+
+        def _see(self) -> None:
+            snapshot, _ = self._daemon.done()
+            self._snapshots += snapshot != self._snapshot
+            self._snapshot = snapshot
+
+        def _rest(self) -> None:
+            self._daemon.send(signal.SIGSTOP)
+            stored = self._daemon.done()[1]
+            answer = {"times": self._times, "snapshots": self._snapshots, "stored": stored - self._stored}
+            print(json.dumps(answer), flush=True)
+            line = clocks.hold(sys.stdin.readline)
+            self._daemon.send(signal.SIGCONT)
+            if not line.strip():
+                self.model.stop_training = True
+                return
+            self._times, self._snapshots, self._stored = [], 0, stored
+            self._until = time.perf_counter() + float(line)
+
+    with tempfile.TemporaryDirectory(prefix="holdfast-bench-", ignore_cleanup_errors=True) as folder:
+        handle, process = ours.start(folder, **settings) if role == "followed" else (None, None)
+        try:
+            model = make_model(Block("dense", "saturated", megabytes, 0))
+            callbacks = [Stretches(Daemon(handle))]
+            model.fit(make_data(model), steps_per_epoch=1_000_000, callbacks=callbacks, verbose=0)
+        finally:
+            if handle is not None and process is not None:
+                handle.stop()
+                process.kill()
+                process.wait(30)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3]))
