@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from plan import NONE, PEERS, Block, Sample, State
@@ -49,20 +49,17 @@ class Result:
     step: Figure
     costs: dict[str, Cost]
 
-    @property
-    def best_peer(self) -> str:
-        """Whose stall and excess are the least; empty where no peer was measured."""
-        there = [name for name in PEERS if name in self.costs]
+    def best(self, peers: Collection[str] = PEERS) -> str:
+        """The peer whose stall and excess are the least; empty where none was measured."""
+        there = [name for name in peers if name in self.costs]
         return min(there, key=lambda name: self.costs[name].both.median, default="")
 
-    def ratio(self, name: str) -> float | None:
-        """Stall and excess as a share of the best peer's; None where that is not above the noise."""
-        if not self.best_peer:
+    def ratio(self, name: str, peer: str) -> float | None:
+        """Stall and excess as a share of a peer's; None where that is not above the noise."""
+        if not peer:
             return None
-        best, noise = self.costs[self.best_peer].both.median, self.costs[NONE].both
-        if best <= abs(noise.median) + noise.spread:
-            return None
-        return self.costs[name].both.median / best
+        base, noise = self.costs[peer].both.median, self.costs[NONE].both
+        return self.costs[name].both.median / base if base > abs(noise.median) + noise.spread else None
 
 
 def evaluate(block: Block, state: State, samples: Sequence[Sample]) -> Result:
@@ -86,7 +83,8 @@ def evaluate(block: Block, state: State, samples: Sequence[Sample]) -> Result:
 
 def _costs(sample: Sample, near: Sequence[Sample]) -> tuple[float, ...]:
     """The values of a `Cost`, against the quiet steps just before and after."""
-    step = statistics.median(time for one in near for time in one.quiet)
+    # Means: a sum of steps of which some take long by themselves is no multiple of their median.
+    step = statistics.mean(time for one in near for time in one.quiet)
     step_cpu = statistics.median(one.quiet_cpu for one in near)
     stall = sample.gap - sample.quiet_gap
     excess = sum(sample.following) - step * len(sample.following)

@@ -42,12 +42,10 @@ class Worker:
     """A training that goes on when it is told."""
 
     def __init__(self, role: str, megabytes: int, folder: Path) -> None:
-        # The daemon's clock goes on while this training rests, which is half of the time.
-        settings = {"persist_seconds": 2 * Settings().persist_seconds}
         self._log = folder / f"{role}.log"
         self._errors = open(self._log, "w", encoding="utf-8")  # noqa: SIM115 - closed with the process
         self._process = subprocess.Popen(
-            [sys.executable, str(HERE / "steady.py"), role, str(megabytes), json.dumps(settings)],
+            [sys.executable, str(HERE / "steady.py"), role, str(megabytes)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

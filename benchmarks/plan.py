@@ -18,6 +18,9 @@ MANAGER: Final = "checkpoint_manager"
 ASYNC: Final = "checkpoint_manager_async"
 ORBAX: Final = "orbax"
 PEERS: Final = (BACKUP, MODEL, MANAGER, ASYNC, ORBAX)
+WHOLE: Final = tuple(name for name in PEERS if name != ASYNC)
+"""Those that save a Keras model as it is; of that an asynchronous manager's second save raises."""
+
 OURS: Final = (NONE, HOLDFAST, UPLOADED)
 VARIANTS: Final = (*OURS, *PEERS)
 
@@ -135,7 +138,7 @@ QUICK: Final = (
     Block("dense", "saturated", 1, 2, SHORT),
     Block("dense", "saturated", 30, 2),
     Block("dense", "free", 30, 2, SHORT),
-    Block("frozen", "saturated", 30, 2, SHORT),
+    Block("frozen", "saturated", 100, 2, SHORT),
     *(replace(one, megabytes=10, rounds=2) for one in GROWTH[:3:2]),
 )
 

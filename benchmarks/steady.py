@@ -6,6 +6,7 @@ never paused, and nothing that it costs falls into the other's time.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -13,9 +14,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 CLOCKS: Final = ("monotonic", "perf_counter")
+
+
+SHARE_OF_TIME: Final = 0.5
+"""Of the time this training works, and of the time of the daemon's clock."""
+
+TIMES: Final = ("uploaded_from", "uploaded_to", "uploading_since")
+"""What the daemon says by its own clock and the schedule takes as it is."""
 
 
 class Clocks:
@@ -23,6 +32,7 @@ class Clocks:
 
     def __init__(self) -> None:
         self._held = 0.0
+        self._pauses: list[tuple[float, float]] = []
         self._real = time.monotonic
         for name in CLOCKS:
             setattr(time, name, self._late(getattr(time, name)))
@@ -32,11 +42,40 @@ class Clocks:
 
     def hold(self, during: Callable[[], str]) -> str:
         """Calls that, in no time."""
-        began = self._real()
+        date, began = time.time(), self._real()
         try:
             return during()
         finally:
-            self._held += self._real() - began
+            took = self._real() - began
+            self._held += took
+            self._pauses.append((date, took))
+
+    def held_since(self, date: float) -> float:
+        """For how many seconds they were held since that Unix time."""
+        return sum(took for began, took in self._pauses if began >= date)
+
+
+def translate(clocks: Clocks) -> None:
+    """Between the daemon, whose clock cannot be held, and this process."""
+    from holdfast.runtime.service import Service
+    from holdfast.runtime.status import DaemonStatus
+
+    load, save = DaemonStatus.load, Service.save
+
+    def loaded(cls: type[DaemonStatus], folder: Path) -> DaemonStatus:
+        del cls
+        status = load(folder)
+        for name in TIMES:
+            if date := getattr(status, name, 0.0):
+                setattr(status, name, date + clocks.held_since(date))
+        return status
+
+    def saved(service: Service, folder: Path) -> None:
+        seconds = service.persist_seconds / SHARE_OF_TIME
+        save(dataclasses.replace(service, persist_seconds=seconds), folder)
+
+    DaemonStatus.load = classmethod(loaded)  # type: ignore[assignment]
+    Service.save = saved  # type: ignore[assignment,method-assign]
 
 
 class Daemon:
@@ -64,7 +103,7 @@ class Daemon:
         return ("", 0) if self._handle is None else (self._handle.status().snapshot, self.status.bytes_written)
 
 
-def main(role: str, megabytes: int, settings: dict[str, Any]) -> None:
+def main(role: str, megabytes: int) -> None:
     """Answers each line, a number of seconds, with the times of the steps of that long."""
     clocks = Clocks()
     import keras
@@ -72,6 +111,8 @@ def main(role: str, megabytes: int, settings: dict[str, Any]) -> None:
     import ours
     from plan import Block
     from subject import make_data, make_model
+
+    translate(clocks)
 
     class Stretches(keras.callbacks.Callback):
         def __init__(self, daemon: Daemon) -> None:
@@ -110,7 +151,7 @@ def main(role: str, megabytes: int, settings: dict[str, Any]) -> None:
             self._until = time.perf_counter() + float(line)
 
     with tempfile.TemporaryDirectory(prefix="holdfast-bench-", ignore_cleanup_errors=True) as folder:
-        handle, process = ours.start(folder, **settings) if role == "followed" else (None, None)
+        handle, process = ours.start(folder) if role == "followed" else (None, None)
         try:
             model = make_model(Block("dense", "saturated", megabytes, 0))
             callbacks = [Stretches(Daemon(handle))]
@@ -123,4 +164,4 @@ def main(role: str, megabytes: int, settings: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]))

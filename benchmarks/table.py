@@ -7,10 +7,21 @@ from typing import Final
 
 from costs import Cost, Result
 from goals import bytes_goals, cost_goals, growth_goals, stall_goals
-from plan import BACKUP, HOLDFAST, NONE, PEERS, REGIME_TITLES, TITLES, UPLOADED, Regime
+from plan import ASYNC, BACKUP, HOLDFAST, NONE, PEERS, REGIME_TITLES, TITLES, UPLOADED, WHOLE, Regime
 from sections import Section
 
-SHORT: Final = "state", "step", "noise", "stall", "both", "with upload", "best peer", "of it", "one copy"
+SHORT: Final = (
+    "state",
+    "step",
+    "noise",
+    "stall",
+    "both",
+    "with upload",
+    "best peer",
+    "of it",
+    "of async",
+    "one copy",
+)
 FULL: Final = (
     "variant",
     "stall ms",
@@ -25,7 +36,9 @@ FULL: Final = (
 NOTE: Final = (
     "In ms, medians ± median absolute deviation. Noise: stall and excess of no checkpoint at all. Stall, both: "
     "of Holdfast's snapshot, which survives the process; *both* is stall and excess. With upload: both, until "
-    "the store has it, synced to disk, which the peers' files are not. One copy: of the state, in memory."
+    "the store has it, synced to disk, which the peers' files are not. Best peer: of those that save a Keras "
+    "model as it is. Of it, of async: both, as a share of that peer's and of the asynchronous "
+    "CheckpointManager's over the bare variables. One copy: of the state, in memory."
 )
 PEERS_NOTE: Final = (
     "Stall and excess in ms, the stall in brackets. `enable_async` saves the bare variables, since of a "
@@ -57,7 +70,7 @@ def sections(results: Sequence[Result], missing: dict[str, str]) -> list[Section
 def _in_short(regime: Regime, results: Sequence[Result]) -> Section:
     rows = []
     for result in results:
-        cost, best, ratio = result.costs, result.best_peer, result.ratio(HOLDFAST)
+        cost, best = result.costs, result.best(WHOLE)
         rows.append(
             (
                 result.block.title,
@@ -67,7 +80,8 @@ def _in_short(regime: Regime, results: Sequence[Result]) -> Section:
                 cost[HOLDFAST].both.text(1e3, 1),
                 cost[UPLOADED].both.text(1e3, 1) if UPLOADED in cost else "-",
                 f"{_ms(cost[best].both.median)}, {TITLES[best]}" if best else "-",
-                "in the noise" if ratio is None else f"{ratio:.2f}",
+                _share(result, best),
+                _share(result, ASYNC),
                 _ms(result.state.copy),
             )
         )
@@ -135,7 +149,7 @@ def details(results: Sequence[Result]) -> list[Section]:
 def _detail(result: Result) -> Section:
     rows = []
     for name, cost in result.costs.items():
-        ratio = result.ratio(name)
+        ratio = result.ratio(name, result.best(WHOLE))
         rows.append(
             (
                 TITLES[name],
@@ -155,6 +169,13 @@ def _detail(result: Result) -> Section:
 
 def _where(result: Result) -> str:
     return result.block.title + (", a core free" if result.block.regime == "free" else "")
+
+
+def _share(result: Result, peer: str) -> str:
+    if peer not in result.costs:
+        return "-"
+    ratio = result.ratio(HOLDFAST, peer)
+    return "in the noise" if ratio is None else f"{ratio:.2f}"
 
 
 def _both(cost: Cost) -> str:
