@@ -65,18 +65,19 @@ def turn(step: float, *, snapshots: int = 1) -> dict[str, object]:
 def test_what_drifts_steadily_is_no_overhead() -> None:
     steps = [0.1 * (1 + 0.01 * place) for place in range(7)]
     section = overhead.evaluate(
-        300, [turn(one, snapshots=0) for one in steps[::2]], [turn(one) for one in steps[1::2]]
+        300, [turn(one, snapshots=0) for one in steps[::2]], [turn(one) for one in steps[1::2]], judged=True
     )
     assert section.rows[2][1] == "0.00 ± 0.00 %"
     assert [goal.reached for goal in section.goals] == [True]
 
 
 def test_what_snapshots_take_is_overhead() -> None:
-    section = overhead.evaluate(300, [turn(0.1, snapshots=0)] * 3, [turn(0.102)] * 2)
+    section = overhead.evaluate(300, [turn(0.1, snapshots=0)] * 3, [turn(0.102)] * 2, judged=True)
     assert section.rows[2][1] == "2.00 ± 0.00 %"
     assert section.rows[1][3:] == ("2", "20")
     assert [goal.reached for goal in section.goals] == [False]
+    assert "2.00% to 2.00% with 50% confidence" in section.goals[0].text
 
 
-def test_without_snapshots_nothing_is_said_to_be_reached() -> None:
-    assert not overhead.evaluate(30, [turn(0.1)] * 2, [turn(0.1, snapshots=0)]).goals
+def test_what_is_too_short_reaches_nothing() -> None:
+    assert not overhead.evaluate(30, [turn(0.1)] * 2, [turn(0.1)], judged=False).goals
