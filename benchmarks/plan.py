@@ -86,9 +86,8 @@ class Block:
 
     def turns(self) -> list[tuple[int, str]]:
         """Round and variant of every turn, the order rotated so that nobody always follows the same one."""
-        fill = [HOLDFAST] * SPOOL_FILLED + [ASYNC] * TRACED
-        plan = [(-WARM_ROUNDS - 1, name) for name in fill if name in self.variants]
-        for number in range(-WARM_ROUNDS, self.rounds):
+        plan = [(WARMING, name) for name in self.variants for _ in range(WARM.get(name, 1))]
+        for number in range(self.rounds):
             shift = number % len(self.variants)
             plan += [(number, name) for name in (*self.variants[shift:], *self.variants[:shift])]
         return plan
@@ -103,35 +102,33 @@ class Block:
         return cls(**(value | {"variants": tuple(value["variants"])}))
 
 
-WARM_ROUNDS: Final = 1
-SPOOL_FILLED: Final = 3
-"""Snapshots after which Holdfast writes over old files of the spool, as it does from then on."""
+WARMING: Final = -1
+"""The round of turns that do not count."""
 
-TRACED: Final = 1
-"""More asynchronous saves than others: the second one traces a function."""
+WARM: Final = {NONE: 0, HOLDFAST: 3, ASYNC: 2}
+"""Turns that do not count, where that is not one. After some snapshots Holdfast writes over old files of the spool,
+as it does from then on; the second asynchronous save traces a function."""
 
 SHORT: Final = (*OURS, BACKUP, ASYNC, ORBAX)
 """Where a turn takes long, or the peers are no news: those that are ever the best of them."""
 
-GROWTH_MEGABYTES: Final = 50
 GROWTH: Final = tuple(
-    Block("deep", "saturated", GROWTH_MEGABYTES, 4, (NONE, HOLDFAST, BACKUP), variables)
+    Block("deep", "saturated", 50, 3, (NONE, HOLDFAST, BACKUP), variables)
     for variables in (10, 100, 1000, 5000)
 )
 FULL: Final = (
-    Block("dense", "saturated", 1, 9),
-    Block("dense", "saturated", 30, 9),
-    Block("dense", "saturated", 300, 5),
+    Block("dense", "saturated", 1, 6, SHORT),
+    Block("dense", "saturated", 30, 6),
+    Block("dense", "saturated", 300, 4),
     Block("dense", "saturated", 800, 3),
-    Block("dense", "saturated", 2000, 3, SHORT),
-    Block("dense", "free", 1, 5, SHORT),
-    Block("dense", "free", 30, 5, SHORT),
-    Block("dense", "free", 300, 5),
-    Block("dense", "free", 800, 3, SHORT),
-    Block("conv", "saturated", 10, 5, SHORT),
-    Block("embedding", "saturated", 300, 3, SHORT),
-    Block("sparse", "saturated", 300, 3, SHORT),
-    Block("frozen", "saturated", 300, 4),
+    Block("dense", "saturated", 2000, 3, (*OURS, ASYNC)),
+    Block("dense", "free", 30, 4, SHORT),
+    Block("dense", "free", 300, 3, SHORT),
+    Block("dense", "free", 800, 3, (*OURS, BACKUP, ASYNC)),
+    Block("conv", "saturated", 10, 4, SHORT),
+    Block("embedding", "saturated", 100, 3, SHORT),
+    Block("sparse", "saturated", 100, 3, SHORT),
+    Block("frozen", "saturated", 300, 4, SHORT),
     *GROWTH,
 )
 QUICK: Final = (
@@ -139,8 +136,9 @@ QUICK: Final = (
     Block("dense", "saturated", 30, 2),
     Block("dense", "free", 30, 2, SHORT),
     Block("frozen", "saturated", 100, 2, SHORT),
-    *(replace(one, megabytes=10, rounds=2) for one in GROWTH[:3:2]),
+    *(replace(one, megabytes=10, rounds=2) for one in GROWTH[:2]),
 )
+"""Five seconds and more of each go into starting TensorFlow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +162,7 @@ class Sample:
 
     Attributes:
         variant: Whose turn it was.
-        round: Which round; negative ones are for warming up.
+        round: Which round; `WARMING` for none that counts.
         quiet: Times of the steps just before, of one end to the next, with no checkpoint about.
         quiet_gap: Median time between two of those steps, in which a checkpoint would hold the training.
         quiet_cpu: CPU time of this process for one of those steps.
