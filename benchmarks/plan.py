@@ -106,8 +106,8 @@ WARMING: Final = -1
 """The round of turns that do not count."""
 
 WARM: Final = {NONE: 0, HOLDFAST: 3, ASYNC: 2}
-"""Turns that do not count, where that is not one. After some snapshots Holdfast writes over old files of the spool,
-as it does from then on; the second asynchronous save traces a function."""
+"""Turns that do not count, where that is not one. After some snapshots Holdfast writes over old files of the
+spool, as it does from then on; the second asynchronous save traces a function."""
 
 SHORT: Final = (*OURS, BACKUP, ASYNC, ORBAX)
 """Where a turn takes long, or the peers are no news: those that are ever the best of them."""
