@@ -132,13 +132,12 @@ FULL: Final = (
     *GROWTH,
 )
 QUICK: Final = (
-    Block("dense", "saturated", 1, 2, SHORT),
     Block("dense", "saturated", 30, 2),
-    Block("dense", "free", 30, 2, SHORT),
-    Block("frozen", "saturated", 100, 2, SHORT),
-    *(replace(one, megabytes=10, rounds=2) for one in GROWTH[:2]),
+    Block("dense", "free", 30, 2, (*OURS, ASYNC)),
+    Block("frozen", "saturated", 100, 2, (*OURS, BACKUP)),
+    replace(GROWTH[1], megabytes=10, rounds=2),
 )
-"""Five seconds and more of each go into starting TensorFlow."""
+"""About ten seconds of each go into starting TensorFlow."""
 
 
 @dataclass(frozen=True, slots=True)
