@@ -1,4 +1,4 @@
-"""One block in a process of its own: prints a line of JSON for each turn."""
+"""One block in a process of its own: prints a line of JSON for the state, and one for each turn."""
 
 from __future__ import annotations
 
@@ -6,62 +6,71 @@ import json
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import cast
+from typing import Any, Final
 
 import keras
-import psutil
+import numpy as np
 
-import colab_bootstrap
+import ours
 from measure import Clock, Meter
-from peers import NEVER, daemon_of, make_variants
-from plan import Block, Regime, Sample
+from peers import Nothing, Variant, make_peer
+from plan import HOLDFAST, NONE, UPLOADED, Block, State
 from subject import limit_cores, make_data, make_model
+
+PIECE: Final = 256 << 20
+"""Bytes: what is larger is copied in pieces, each of which is larger than the processor's cache."""
+
+COPIES: Final = 5
 
 
 def main(block: Block) -> None:
     """Trains one model, the variants taking turns, and leaves nothing behind."""
     limit_cores(block.regime)
     with tempfile.TemporaryDirectory(prefix="holdfast-bench-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        handle = colab_bootstrap.start(
-            str(folder / "store"),
-            run="bench",
-            spool=str(folder / "spool"),
-            snapshot_seconds=NEVER,
-            persist_seconds=NEVER,
-            overhead_percent=0,
-        )
-        daemon = _wait_for_daemon(handle)
+        handle, daemon = ours.start(name, **ours.FORCED)
         try:
-            _train(block, folder, handle, daemon)
+            model = make_model(block)
+            hand_on(asdict(about(model)))
+            variants = {one: make_variant(one, Path(name), handle) for one in block.variants}
+            clock = Clock(variants, block, Meter(daemon), lambda sample: hand_on(sample.to_dict()))
+            callbacks: list[keras.callbacks.Callback] = [clock]
+            callbacks += [one.callback for one in variants.values() if one.callback is not None]
+            model.fit(make_data(model), steps_per_epoch=1_000_000, callbacks=callbacks, verbose=0)
         finally:
             handle.stop()
             daemon.kill()  # what it has still to upload, nobody wants
             daemon.wait(30)
 
 
-def _train(block: Block, folder: Path, handle: colab_bootstrap.Handle, daemon: psutil.Process) -> None:
-    model = make_model(block.regime, block.megabytes)
-    variants = make_variants(folder, handle)
-    clock = Clock(variants, block.rounds, Meter(daemon), _hand_on)
-    callbacks: list[keras.callbacks.Callback] = [clock]
-    callbacks += [one.callback for one in variants.values() if one.callback is not None]
-    model.fit(make_data(model), steps_per_epoch=1_000_000, callbacks=callbacks, verbose=0)
+def make_variant(name: str, folder: Path, handle: Any) -> Variant:
+    """One of them."""
+    if name == NONE:
+        return Nothing()
+    if name == HOLDFAST:
+        return ours.Holdfast(handle)
+    return ours.HoldfastUploaded(handle) if name == UPLOADED else make_peer(name, folder)
 
 
-def _hand_on(sample: Sample) -> None:
-    print(json.dumps(sample.to_dict()), flush=True)
+def about(model: Any) -> State:
+    """The state's size, and what a copy of it within memory takes."""
+    found = [*model.variables, *model.optimizer.variables]
+    nbytes = sum(one.value.dtype.size * int(np.prod(one.shape)) for one in found)
+    piece = min(nbytes, PIECE)
+    source, target = np.ones(piece, np.uint8), np.ones(piece, np.uint8)
+    took = []
+    for _ in range(COPIES):
+        began = time.perf_counter()
+        np.copyto(target, source)
+        took.append(time.perf_counter() - began)
+    return State(nbytes, len(found), sorted(took)[COPIES // 2] * nbytes / piece)
 
 
-def _wait_for_daemon(handle: colab_bootstrap.Handle) -> psutil.Process:
-    for _ in range(100):
-        try:
-            return daemon_of(handle)
-        except (psutil.NoSuchProcess, ValueError):
-            time.sleep(0.1)
-    raise TimeoutError("the daemon did not start")
+def hand_on(line: dict[str, Any]) -> None:
+    """To the driver."""
+    print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":
-    main(Block(cast("Regime", sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
+    main(Block.from_dict(json.loads(sys.argv[1])))

@@ -23,7 +23,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench import WIDTH, about_machine
+from about import WIDTH, about_machine
 
 HERE: Final = Path(__file__).resolve().parent
 ROLES: Final = ("alone", "followed")

@@ -13,7 +13,7 @@ import keras
 import psutil
 
 from peers import Variant
-from plan import Sample, turns
+from plan import Block, Sample
 
 WARM_STEPS: Final = 3
 QUIET_STEPS: Final = 2
@@ -30,11 +30,12 @@ FOLLOWING_LIMIT: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """What was used up to now: CPU seconds, and bytes written."""
+    """What was used up to now: CPU seconds and bytes written, by this process and by the daemon."""
 
     cpu: float
     daemon_cpu: float
     written: int
+    stored: int
 
 
 class Meter:
@@ -46,8 +47,9 @@ class Meter:
     def read(self) -> Used:
         """Now; of this process finer than psutil, whose unit is a hundredth of a second."""
         times = self._daemon.cpu_times()
-        written = self._own.io_counters().write_chars + self._daemon.io_counters().write_chars
-        return Used(time.process_time(), times.user + times.system, written)
+        written = self._own.io_counters().write_chars
+        stored = self._daemon.io_counters().write_chars
+        return Used(time.process_time(), times.user + times.system, written, stored)
 
 
 class Clock(keras.callbacks.Callback):
@@ -58,11 +60,11 @@ class Clock(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, variants: Mapping[str, Variant], rounds: int, meter: Meter, done: Callable[[Sample], None]
+        self, variants: Mapping[str, Variant], block: Block, meter: Meter, done: Callable[[Sample], None]
     ) -> None:
         super().__init__()
         self._variants, self._meter, self._done = variants, meter, done
-        self._turns = turns(rounds)
+        self._turns = block.turns()
         self._began = self._ended = 0.0
         self._times: list[float] = []
         self._gaps: list[float] = []
@@ -125,6 +127,7 @@ class Clock(keras.callbacks.Callback):
                 after.cpu - before.cpu,
                 after.daemon_cpu - before.daemon_cpu,
                 after.written - before.written,
+                after.stored - before.stored,
             )
         )
 

@@ -1,21 +1,18 @@
-"""The ways to checkpoint that are compared, each asked for a checkpoint at a given step."""
+"""The peers' ways to checkpoint, each asked for a checkpoint at a given step."""
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import keras
-import psutil
 import tensorflow as tf
 
-from colab_bootstrap import Handle
-from holdfast.runtime.names import parse_stem
-from plan import HOLDFAST, NONE, UPLOADED
+from plan import ASYNC, BACKUP, MANAGER, MODEL, ORBAX
 
-NEVER: Final = 86_400.0
-ALWAYS: Final = 0.05
-"""Seconds between two snapshots, so that none, or one at the next step, is due."""
+KEPT: Final = 2
+"""Checkpoints that those keep which can keep several: the disk is filled, and file names are used, in turns."""
 
 
 class Variant(Protocol):
@@ -75,6 +72,9 @@ class Gate(keras.callbacks.Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         self.inner.on_train_begin(logs)
 
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.inner.on_epoch_begin(epoch, logs)
+
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         if self.open:
             self.inner.on_train_batch_end(batch, logs)
@@ -83,78 +83,90 @@ class Gate(keras.callbacks.Callback):
         self.inner.on_train_end(logs)
 
 
-class ManagerCallback(keras.callbacks.Callback):
-    """`tf.train.CheckpointManager` as its guide has it: model and optimizer, every n steps."""
+class Manager(keras.callbacks.Callback):
+    """`tf.train.CheckpointManager` as its guide has it: model and optimizer."""
 
-    def __init__(self, folder: Path, every: int) -> None:
+    def __init__(self, folder: Path) -> None:
         super().__init__()
-        self.folder, self.every, self.steps = folder, every, 0
+        self.folder, self.saves = folder, 0
+        self.checkpoint: Any = None
         self.manager: Any = None
 
     def on_train_begin(self, logs: Any = None) -> None:
         del logs
-        checkpoint = tf.train.Checkpoint(model=self.model, optimizer=self.model.optimizer)
-        self.manager = tf.train.CheckpointManager(checkpoint, str(self.folder), max_to_keep=2)
+        self.checkpoint = self.contents()
+        self.manager = tf.train.CheckpointManager(self.checkpoint, str(self.folder), max_to_keep=KEPT)
+
+    def contents(self) -> Any:
+        """What is saved."""
+        return tf.train.Checkpoint(model=self.model, optimizer=self.model.optimizer)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         del batch, logs
-        self.steps += 1
-        if self.steps % self.every == 0:
-            self.manager.save(checkpoint_number=self.steps)
+        self.saves += 1
+        self.manager.save(checkpoint_number=self.saves)
 
 
-class Holdfast(Nothing):
-    """A snapshot when the schedule wants one, until it is committed to the spool."""
+class AsyncManager(Manager):
+    """The same with `enable_async`, over the bare variables: of a Keras 3 model the second save raises."""
 
-    def __init__(self, handle: Handle) -> None:
-        self.handle = handle
-        self._before = ""
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._options = tf.train.CheckpointOptions(enable_async=True)
+        self.written = threading.Event()
 
-    def ask(self) -> None:
-        self._before = self.handle.status().snapshot
-        self._interval(ALWAYS)
+    def contents(self) -> Any:
+        found = [*self.model.variables, *self.model.optimizer.variables]
+        return tf.train.Checkpoint(variables=[one.value for one in found])
 
-    def over(self) -> None:
-        self._interval(NEVER)
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        del batch, logs
+        self.saves += 1
+        self.written.clear()
+        self.manager.save(checkpoint_number=self.saves, options=self._options)
+        threading.Thread(target=self._wait, name="bench-async-manager", daemon=True).start()
 
-    def written(self) -> bool:
-        return self.handle.status().snapshot != self._before
-
-    def _interval(self, seconds: float) -> None:
-        # What the settings watch calls when holdfast.yaml was edited.
-        self.handle._session.change_settings(
-            lambda old: old.with_changes({"snapshot_seconds": seconds}, where="")
-        )
+    def _wait(self) -> None:
+        self.checkpoint.sync()
+        self.written.set()
 
 
-class HoldfastUploaded(Holdfast):
-    """`handle.checkpoint()`, until the daemon has it confirmed in the store."""
+class AsyncManagerPeer(Peer):
+    """Its checkpoint is written when TensorFlow says so."""
 
-    def ask(self) -> None:
-        self._before = self.handle.status().snapshot
-        self.handle.checkpoint()
-
-    def over(self) -> None: ...
+    def __init__(self, callback: AsyncManager) -> None:
+        super().__init__(callback)
+        self._event = callback.written
 
     def written(self) -> bool:
-        status = self.handle.status()
-        if status.snapshot == self._before or not status.confirmed:
-            return False
-        return parse_stem(status.confirmed) >= parse_stem(status.snapshot)
+        return self._event.is_set()
 
 
-def make_variants(folder: Path, handle: Handle) -> dict[str, Variant]:
-    """All of them, writing below ``folder``."""
-    backup = keras.callbacks.BackupAndRestore(str(folder / "backup"), save_freq=1)
-    return {
-        NONE: Nothing(),
-        HOLDFAST: Holdfast(handle),
-        UPLOADED: HoldfastUploaded(handle),
-        "backup_and_restore": Peer(backup),
-        "checkpoint_manager": Peer(ManagerCallback(folder / "manager", every=1)),
-    }
+class OrbaxPeer(Peer):
+    """Its checkpoint is written when Orbax says so."""
+
+    def __init__(self, callback: Any) -> None:
+        super().__init__(callback)
+        self._checkpointer = callback.checkpointer
+
+    def written(self) -> bool:
+        return not self._checkpointer.is_saving_in_progress()
 
 
-def daemon_of(handle: Handle) -> psutil.Process:
-    """The daemon's process."""
-    return psutil.Process(handle._session.status().pid)
+def make_peer(name: str, folder: Path) -> Variant:
+    """One of them, writing below ``folder``."""
+    folder = folder / name
+    if name == BACKUP:
+        return Peer(keras.callbacks.BackupAndRestore(str(folder), save_freq=1))
+    if name == MODEL:
+        folder.mkdir()
+        return Peer(keras.callbacks.ModelCheckpoint(str(folder / "model.keras"), save_freq=1))
+    if name == MANAGER:
+        return Peer(Manager(folder))
+    if name == ASYNC:
+        return AsyncManagerPeer(AsyncManager(folder))
+    if name == ORBAX:
+        from keras.src.callbacks.orbax_checkpoint import OrbaxCheckpoint
+
+        return OrbaxPeer(OrbaxCheckpoint(str(folder), save_freq=1, max_to_keep=KEPT))
+    raise ValueError(f"no peer is called {name!r}")

@@ -1,4 +1,4 @@
-"""The training that is measured: a dense Keras model with Adam, its whole state of a given size."""
+"""The trainings that are measured: Keras models of several kinds, their whole state of a given size."""
 
 from __future__ import annotations
 
@@ -11,19 +11,31 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from plan import Regime
+from plan import Block, Regime
 
 LAYERS: Final = 6
-"""Always the same, so that only the size changes; 1.7 to 44 MB a matrix."""
+"""Always the same, so that only the size changes; at 300 MB 17 MB a matrix."""
 
-STATE_PER_WEIGHT: Final = 12
-"""Bytes: a float32 weight and Adam's two moments of it."""
+WEIGHT: Final = 4
+ADAM: Final = 3 * WEIGHT
+"""Bytes of state for each weight: a float32, and with Adam two moments of it."""
 
 BATCH: Final = 64
 """Samples: forward and backward pass take about as long as Adam's update, on every core."""
 
 ACCELERATOR_SECONDS: Final = 0.25
 """How long the host waits for the forward and backward pass in the regime with a core free."""
+
+IMAGE: Final = 16
+IMAGES: Final = 16
+"""Pixels a side, and images a batch: some tenths of a second a step for 10 MB of state."""
+
+DIMENSIONS: Final = 64
+WORDS: Final = 16
+"""Of a row of the embedding, and words a sample."""
+
+FROZEN: Final = 0.95
+"""Share of the state's bytes that never changes when fine-tuning."""
 
 
 def limit_cores(regime: Regime) -> None:
@@ -32,25 +44,74 @@ def limit_cores(regime: Regime) -> None:
         tf.config.threading.set_intra_op_parallelism_threads(1)
 
 
-def make_model(regime: Regime, megabytes: int) -> Any:
-    """A compiled and built model with ``megabytes`` MB of weights and optimizer state."""
-    width = int(math.sqrt(megabytes * 1e6 / STATE_PER_WEIGHT / LAYERS))
-    inputs = keras.Input((width,))
-    outputs = inputs
-    for _ in range(LAYERS):
-        outputs = keras.layers.Dense(width, activation="relu")(outputs)
-    model = keras.Model(inputs, outputs) if regime == "saturated" else Waiting(inputs, outputs)
-    model.compile(optimizer=keras.optimizers.Adam(1e-6), loss="mse")
+def make_model(block: Block) -> Any:
+    """The block's model, compiled and built."""
+    size = block.megabytes * 1e6
+    optimizer: Any = keras.optimizers.Adam(1e-6)
+    match block.subject:
+        case "dense":
+            inputs, outputs = _dense(size, LAYERS)
+        case "deep":  # a layer has two variables, with Adam six; two are Adam's own
+            inputs, outputs = _dense(size, max(1, round((block.variables - 2) / 6)))
+        case "conv":
+            inputs, outputs = _convolutional(size)
+        case "embedding":
+            inputs, outputs = _embedding(size / ADAM)
+        case "sparse":  # the update touches the batch's rows only
+            inputs, outputs = _embedding(size / WEIGHT)
+            optimizer = keras.optimizers.SGD(1e-6)
+        case "frozen":
+            inputs, outputs = _fine_tuning(size)
+    model = (keras.Model if block.regime == "saturated" else Waiting)(inputs, outputs)
+    model.compile(optimizer=optimizer, loss="mse")
     model.optimizer.build(model.trainable_variables)
     return model
+
+
+def _dense(size: float, layers: int) -> tuple[Any, Any]:
+    width = int(math.sqrt(size / ADAM / layers))
+    inputs = outputs = keras.Input((width,))
+    for _ in range(layers):
+        outputs = keras.layers.Dense(width, activation="relu")(outputs)
+    return inputs, outputs
+
+
+def _convolutional(size: float) -> tuple[Any, Any]:
+    channels = int(math.sqrt(size / ADAM / LAYERS / 9))
+    inputs = outputs = keras.Input((IMAGE, IMAGE, channels))
+    for _ in range(LAYERS):
+        outputs = keras.layers.Conv2D(channels, 3, padding="same", use_bias=False)(outputs)
+        outputs = keras.layers.Activation("relu")(keras.layers.BatchNormalization()(outputs))
+    return inputs, keras.layers.GlobalAveragePooling2D()(outputs)
+
+
+def _embedding(weights: float) -> tuple[Any, Any]:
+    inputs = keras.Input((WORDS,), dtype="int32")
+    rows = keras.layers.Embedding(int(weights / DIMENSIONS), DIMENSIONS)(inputs)
+    return inputs, keras.layers.Dense(8)(keras.layers.GlobalAveragePooling1D()(rows))
+
+
+def _fine_tuning(size: float) -> tuple[Any, Any]:
+    width = int(math.sqrt(size * FROZEN / WEIGHT / LAYERS))
+    inputs = outputs = keras.Input((width,))
+    for _ in range(LAYERS):
+        outputs = keras.layers.Dense(width, activation="relu", trainable=False)(outputs)
+    return inputs, keras.layers.Dense(max(1, int(size * (1 - FROZEN) / ADAM / width)))(outputs)
 
 
 def make_data(model: Any) -> Any:
     """Batches without end, at no cost."""
     generator = np.random.default_rng(0)
-    shape = (BATCH, model.inputs[0].shape[1])
-    batch = tuple(generator.standard_normal(shape, dtype=np.float32) for _ in range(2))
-    return tf.data.Dataset.from_tensors(batch).repeat()
+    shape = model.inputs[0].shape[1:]
+    samples = IMAGES if len(shape) > 1 else BATCH
+    x: Any
+    if model.inputs[0].dtype == "int32":
+        rows = next(one.input_dim for one in model.layers if isinstance(one, keras.layers.Embedding))
+        x = generator.integers(rows, size=(samples, *shape), dtype=np.int32)
+    else:
+        x = generator.standard_normal((samples, *shape), dtype=np.float32)
+    y = generator.standard_normal((samples, *model.outputs[0].shape[1:]), dtype=np.float32)
+    return tf.data.Dataset.from_tensors((x, y)).repeat()
 
 
 class Waiting(keras.Model):
@@ -70,8 +131,10 @@ class Waiting(keras.Model):
     def _ready(self) -> list[Any]:
         holder: Callable[[], list[Any]] | None = getattr(self, "_gradients", None)
         if holder is None:
-            with tf.init_scope():
-                made = [tf.Variable(tf.fill(one.shape, 1e-3)) for one in self.trainable_variables]
+            with tf.init_scope():  # of all values, since Orbax compresses what it writes
+                made = [
+                    tf.Variable(tf.random.normal(one.shape, stddev=1e-3)) for one in self.trainable_variables
+                ]
             # In a closure neither Keras nor tf.train.Checkpoint takes them for the model's state.
             self._gradients = holder = lambda: made
         return holder()

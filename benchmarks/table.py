@@ -1,25 +1,28 @@
-"""From samples to figures, goals and tables."""
+"""The results of the blocks as sections: in short, beside each peer, by the number of variables, in bytes."""
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from rich.console import Console
-from rich.table import Table
+from costs import Cost, Result
+from goals import bytes_goals, cost_goals, growth_goals, stall_goals
+from plan import ASYNC, BACKUP, HOLDFAST, NONE, PEERS, REGIME_TITLES, TITLES, UPLOADED, WHOLE, Regime
+from sections import Section
 
-from plan import HOLDFAST, NONE, PEERS, REGIME_TITLES, TITLES, UPLOADED, VARIANTS, Block, Sample
-
-STALL_SECONDS: Final = 0.010
-SHARE_OF_PEER: Final = {"saturated": 0.5, "free": 0.1}
-"""Goals: the longest stall, and the largest share of the best peer's stall and excess."""
-
-STALL_GROWTH: Final = 2.0
-"""Goal: a stall that does not depend on the size grows by no more, from the smallest state to the largest."""
-
-HEADS: Final = (
+SHORT: Final = (
+    "state",
+    "step",
+    "noise",
+    "stall",
+    "both",
+    "with upload",
+    "best peer",
+    "of it",
+    "of async",
+    "one copy",
+)
+FULL: Final = (
     "variant",
     "stall ms",
     "excess ms",
@@ -28,195 +31,160 @@ HEADS: Final = (
     "CPU s",
     "daemon CPU s",
     "written MB",
+    "stored MB",
+)
+NOTE: Final = (
+    "In ms, medians ± median absolute deviation. Noise: stall and excess of no checkpoint at all. Stall, both: "
+    "of Holdfast's snapshot, which survives the process; *both* is stall and excess. With upload: both, until "
+    "the store has it, synced to disk, which the peers' files are not. Best peer: of those that save a Keras "
+    "model as it is. Of it, of async: both, as a share of that peer's and of the asynchronous "
+    "CheckpointManager's over the bare variables. One copy: of the state, in memory."
+)
+PEERS_NOTE: Final = (
+    "Stall and excess in ms, the stall in brackets. `enable_async` saves the bare variables, since of a "
+    "Keras 3 model the second asynchronous save raises; it holds a second state in memory all the time."
+)
+BYTES_NOTE: Final = (
+    "MB written for one checkpoint. Fine-tuning: 95 % of the state's bytes are frozen weights, the rest "
+    "are trained ones with Adam's two moments."
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A median and the median absolute deviation from it."""
-
-    median: float
-    spread: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Figure:
-        """Of several checkpoints."""
-        middle = statistics.median(values)
-        return cls(middle, statistics.median(abs(value - middle) for value in values))
-
-    def text(self, factor: float = 1.0, digits: int = 0) -> str:
-        """For people."""
-        return f"{self.median * factor:.{digits}f} ± {self.spread * factor:.{digits}f}"
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What one checkpoint costs. Times in seconds.
-
-    Attributes:
-        stall: How long the training was held at the end of a step.
-        excess: How much longer the following steps took in all.
-        both: The sum of the two.
-        cpu: CPU time of the training's process beyond that of the training.
-        daemon_cpu: CPU time of the daemon.
-        written: Bytes written by both.
-        ratio: ``both`` as a share of the best peer's; None where that is not above the noise.
-    """
-
-    stall: Figure
-    excess: Figure
-    both: Figure
-    cpu: Figure
-    daemon_cpu: Figure
-    written: Figure
-    ratio: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """A block's outcome.
-
-    Attributes:
-        block: What was measured.
-        step: Time of an undisturbed step in seconds.
-        costs: By variant.
-    """
-
-    block: Block
-    step: Figure
-    costs: dict[str, Cost]
-
-
-def evaluate(block: Block, samples: Sequence[Sample]) -> Result:
-    """The figures of a block from its turns in their order."""
-    rows: dict[str, list[tuple[float, ...]]] = {name: [] for name in VARIANTS}
-    for place, sample in enumerate(samples):
-        if sample.round >= 0:
-            rows[sample.variant].append(_costs(sample, samples[max(0, place - 1) : place + 2]))
-    both = {name: statistics.median(row[2] for row in found) for name, found in rows.items()}
-    best = min(both[name] for name in PEERS)
-    usable = best > abs(both[NONE])
-    costs = {}
-    for name, found in rows.items():
-        stall, excess, total, cpu, daemon, written = (Figure.of(column) for column in zip(*found, strict=True))
-        ratio = both[name] / best if usable else None
-        costs[name] = Cost(stall, excess, total, cpu, daemon, written, ratio)
-    steps = [time for sample in samples if sample.round >= 0 for time in sample.quiet]
-    return Result(block, Figure.of(steps), costs)
-
-
-def _costs(sample: Sample, near: Sequence[Sample]) -> tuple[float, ...]:
-    """Stall, excess, both, CPU, daemon's CPU and bytes, against the quiet steps just before and after."""
-    step = statistics.median(time for one in near for time in one.quiet)
-    step_cpu = statistics.median(one.quiet_cpu for one in near)
-    stall = sample.gap - sample.quiet_gap
-    excess = sum(sample.following) - step * len(sample.following)
-    cpu = sample.cpu - step_cpu * len(sample.following)
-    return stall, excess, stall + excess, cpu, sample.daemon_cpu, float(sample.written)
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """Something to reach, and whether it was."""
-
-    text: str
-    reached: bool
-
-    def __str__(self) -> str:
-        return f"{'reached' if self.reached else 'MISSED'}: {self.text}"
-
-
-def goals(results: Iterable[Result]) -> list[Goal]:
-    """All goals over the results."""
-    found = []
-    results = list(results)
-    for result in results:
-        share = SHARE_OF_PEER[result.block.regime]
-        ratio = result.costs[HOLDFAST].ratio
-        where = f"{result.block.megabytes} MB, {REGIME_TITLES[result.block.regime]}"
-        if ratio is not None:
-            text = f"stall and excess {ratio:.2f} of the best peer's, at most {share} ({where})"
-            found.append(Goal(text, ratio <= share))
-    for regime in dict.fromkeys(result.block.regime for result in results):
-        same = sorted(
-            (one for one in results if one.block.regime == regime), key=lambda one: one.block.megabytes
-        )
-        found += _stall_goals(same[0], same[-1])
-    return found
-
-
-def _stall_goals(small: Result, large: Result) -> list[Goal]:
-    found = []
-    where = f"{large.block.megabytes} MB, {REGIME_TITLES[large.block.regime]}"
-    for name in (HOLDFAST, UPLOADED):
-        stall = large.costs[name].stall.median
-        text = f"stall {stall * 1e3:.1f} ms, at most {STALL_SECONDS * 1e3:.0f} ms ({TITLES[name]}; {where})"
-        found.append(Goal(text, stall <= STALL_SECONDS))
-    if small is not large:
-        growth = large.costs[HOLDFAST].stall.median / small.costs[HOLDFAST].stall.median
-        text = (
-            f"stall {growth:.1f} times that at {small.block.megabytes} MB, at most {STALL_GROWTH:.0f} ({where})"
-        )
-        found.append(Goal(text, growth <= STALL_GROWTH))
-    return found
-
-
-def markdown(results: Sequence[Result], machine: dict[str, Any]) -> str:
-    """The tables of all blocks and the goals."""
-    lines = [
-        "# What a checkpoint costs",
-        "",
-        f"Measured on {_machine(machine)}. Medians ± median absolute deviation.",
+def sections(results: Sequence[Result], missing: dict[str, str]) -> list[Section]:
+    """All sections that the results give."""
+    blocks = [result for result in results if not result.block.variables]
+    growth = [result for result in results if result.block.variables]
+    found = [
+        _in_short(regime, same)
+        for regime in REGIME_TITLES
+        if (same := [result for result in blocks if result.block.regime == regime])
     ]
+    if blocks:
+        found.append(_beside_peers(blocks, missing))
+        found.append(_bytes(blocks))
+    if growth:
+        found.append(_growth(growth))
+    return found
+
+
+def _in_short(regime: Regime, results: Sequence[Result]) -> Section:
+    rows = []
     for result in results:
-        lines += [
-            "",
-            f"## {_title(result)}",
-            "",
-            f"| {' | '.join(HEADS)} |",
-            "|---" + "|---:" * (len(HEADS) - 1) + "|",
-        ]
-        lines += [f"| {' | '.join(row)} |" for row in _rows(result)]
-    lines += ["", "## Goals", ""]
-    lines += [f"- {goal}" for goal in goals(results)]
-    return "\n".join(lines) + "\n"
+        cost, best = result.costs, result.best(WHOLE)
+        rows.append(
+            (
+                result.block.title,
+                _ms(result.step.median),
+                cost[NONE].both.text(1e3, 1),
+                cost[HOLDFAST].stall.text(1e3, 1),
+                cost[HOLDFAST].both.text(1e3, 1),
+                cost[UPLOADED].both.text(1e3, 1) if UPLOADED in cost else "-",
+                f"{_ms(cost[best].both.median)}, {TITLES[best]}" if best else "-",
+                _share(result, best),
+                _share(result, ASYNC),
+                _ms(result.state.copy),
+            )
+        )
+    goals = [*stall_goals(results), *cost_goals(results)]
+    return Section(f"What a checkpoint costs: {REGIME_TITLES[regime]}", SHORT, rows, goals, (NOTE,))
 
 
-def show(results: Sequence[Result], console: Console) -> None:
-    """Prints the same with rich."""
-    for result in results:
-        table = Table(*HEADS, title=_title(result), title_justify="left")
-        for column in table.columns[1:]:
-            column.justify = "right"
-        for row in _rows(result):
-            table.add_row(*row)
-        console.print(table)
-    for goal in goals(results):
-        console.print(str(goal), style="green" if goal.reached else "bold red", highlight=False)
+def _beside_peers(results: Sequence[Result], missing: dict[str, str]) -> Section:
+    names = [name for name in (HOLDFAST, UPLOADED, *PEERS) if any(name in one.costs for one in results)]
+    rows = [
+        (_where(one), *(_both(one.costs[name]) if name in one.costs else "-" for name in names))
+        for one in results
+    ]
+    notes = [PEERS_NOTE, *(f"{TITLES[name]} is left out: {why}." for name, why in missing.items())]
+    heads = ("state", *(TITLES[name] for name in names))
+    return Section("Each of the peers", heads, rows, notes=notes)
 
 
-def _title(result: Result) -> str:
-    regime = REGIME_TITLES[result.block.regime]
-    return f"{result.block.megabytes} MB of state, {regime}; a step takes {result.step.text(1e3, 1)} ms"
+def _bytes(results: Sequence[Result]) -> Section:
+    chosen = _one_of_each(results)
+    names = [name for name in PEERS if any(name in one.costs for one in chosen)]
+    rows = []
+    for one in chosen:
+        spool, store = one.costs[HOLDFAST].written, one.costs.get(UPLOADED)
+        cells = [_mb(one.state.nbytes), _mb(spool.median), "-" if store is None else _mb(store.stored.median)]
+        cells += [_mb(one.costs[name].written.median) if name in one.costs else "-" for name in names]
+        rows.append((_where(one), *cells))
+    heads = ("state", "MB", "into the spool", "into the store", *(TITLES[name] for name in names))
+    return Section("Bytes of a checkpoint", heads, rows, bytes_goals(results), (BYTES_NOTE,))
 
 
-def _rows(result: Result) -> list[tuple[str, ...]]:
-    return [
+def _one_of_each(results: Iterable[Result]) -> list[Result]:
+    """The largest block of each subject that has the most variants."""
+    best: dict[str, Result] = {}
+    for one in results:
+        there = best.get(one.block.subject)
+        size = len(one.costs), one.block.megabytes
+        if there is None or size > (len(there.costs), there.block.megabytes):
+            best[one.block.subject] = one
+    return list(best.values())
+
+
+def _growth(results: Sequence[Result]) -> Section:
+    rows = [
         (
-            TITLES[name],
-            cost.stall.text(1e3, 1),
-            cost.excess.text(1e3, 1),
-            cost.both.text(1e3, 1),
-            "-" if cost.ratio is None or name == NONE else f"{cost.ratio:.2f}",
-            cost.cpu.text(digits=2),
-            cost.daemon_cpu.text(digits=2),
-            f"{cost.written.median / 1e6:.1f}",
+            f"{one.state.variables:,}",
+            _ms(one.step.median),
+            one.costs[NONE].both.text(1e3, 1),
+            one.costs[HOLDFAST].stall.text(1e3, 1),
+            one.costs[HOLDFAST].both.text(1e3, 1),
+            one.costs[BACKUP].both.text(1e3, 1),
         )
-        for name, cost in result.costs.items()
+        for one in results
     ]
+    heads = ("variables", "step", "noise", "stall", "both", TITLES[BACKUP])
+    note = f"In ms; {results[0].block.megabytes} MB of state, divided into so many variables."
+    return Section("Growth with the number of variables", heads, rows, growth_goals(results), (note,))
 
 
-def _machine(machine: dict[str, Any]) -> str:
-    return (
-        f"{machine['cores']} cores ({machine['processor']}), {machine['memory_gb']} GB, {machine['versions']}"
-    )
+def details(results: Sequence[Result]) -> list[Section]:
+    """Every figure of every block."""
+    return [_detail(result) for result in results]
+
+
+def _detail(result: Result) -> Section:
+    rows = []
+    for name, cost in result.costs.items():
+        ratio = result.ratio(name, result.best(WHOLE))
+        rows.append(
+            (
+                TITLES[name],
+                cost.stall.text(1e3, 1),
+                cost.excess.text(1e3, 1),
+                cost.both.text(1e3, 1),
+                "-" if ratio is None or name == NONE else f"{ratio:.2f}",
+                cost.cpu.text(digits=2),
+                cost.daemon_cpu.text(digits=2),
+                _mb(cost.written.median),
+                _mb(cost.stored.median),
+            )
+        )
+    where = f"{result.block.title}, {REGIME_TITLES[result.block.regime]}"
+    return Section(f"{where}; a step takes {result.step.text(1e3, 1)} ms", FULL, rows)
+
+
+def _where(result: Result) -> str:
+    return result.block.title + (", a core free" if result.block.regime == "free" else "")
+
+
+def _share(result: Result, peer: str) -> str:
+    if peer not in result.costs:
+        return "-"
+    ratio = result.ratio(HOLDFAST, peer)
+    return "in the noise" if ratio is None else f"{ratio:.2f}"
+
+
+def _both(cost: Cost) -> str:
+    return f"{_ms(cost.both.median)} ({_ms(cost.stall.median)})"
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1e3:.1f}" if abs(seconds) < 0.1 else f"{seconds * 1e3:.0f}"
+
+
+def _mb(nbytes: float) -> str:
+    return f"{nbytes / 1e6:.1f}"
