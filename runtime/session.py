@@ -32,7 +32,6 @@ from holdfast.runtime.limit_watch import LimitWatch
 from holdfast.runtime.machine import ProcessId, machine_id
 from holdfast.runtime.manifest import Manifest
 from holdfast.runtime.names import Stem, check_run_name, parse_stem
-from holdfast.runtime.progress import Bar
 from holdfast.runtime.restore import Checkpoint, CheckpointPart, newest, open_checkpoint
 from holdfast.runtime.resumptions import MAX_RESUMPTIONS, Resumption, together
 from holdfast.runtime.retention import Policy
@@ -317,6 +316,8 @@ class Session:
             self._write_session_file(ended=self.closed)
 
     def _wait_for(self, target: Manifest, timeout: float | None, *, progress: bool) -> bool:
+        from holdfast.runtime.bar import Bar  # here, since tqdm would take 20 ms of every start
+
         deadline = None if timeout is None else time.monotonic() + timeout
         with Bar(total=target.nbytes, unit="B", unit_scale=True, disable=not progress, leave=False) as bar:
             while True:
