@@ -37,7 +37,7 @@ LEAST_SECONDS: Final = 20.0
 MOST_SECONDS: Final = 45.0
 LIMIT_SECONDS: Final = 15.0
 SEED: Final = 7
-LOOK_SECONDS: Final = 0.05
+LOOK_SECONDS: Final = 0.2
 PERSIST_SECONDS: Final = 10.0
 """Of the training whose machine is lost: by default it is 120 s, which would take long to measure."""
 
@@ -113,12 +113,12 @@ class Part:
 def parts_of(path: Path) -> list[Part]:
     """What the processes of a training have noted, one after another; of a line cut short nothing."""
     found: list[Part] = []
-    for line in path.read_text(encoding="ascii").splitlines() if path.exists() else ():
-        words = line.split()
-        if words[0] == "from" and len(words) == 3:
-            found.append(Part(float(words[2]), int(words[1]), []))
-        elif len(words) == 2 and found:
-            found[-1].ends.append(float(words[1]))
+    for line in path.read_text(encoding="ascii").splitlines(keepends=True) if path.exists() else ():
+        match line.split():
+            case ["from", count, at] if line.endswith("\n"):
+                found.append(Part(float(at), int(count), []))
+            case [at] if line.endswith("\n"):
+                found[-1].ends.append(float(at))
     return found
 
 

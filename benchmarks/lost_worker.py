@@ -36,26 +36,22 @@ def main() -> None:
 
         colab_bootstrap.start(str(folder / "store"), run="run", spool=str(folder / "spool"), **settings)
 
-    class Notes(keras.callbacks.Callback):
-        """One line a step: the optimizer's count of steps, and the time at the step's end."""
+    file = os.open(folder / "steps", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    begun: list[int] = []  # no attribute of the callback's: those are restored too
 
-        def __init__(self) -> None:
-            super().__init__()
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-            self.file = os.open(folder / "steps", flags)
-            self.count = -1
+    class Notes(keras.callbacks.Callback):
+        """A line with the optimizer's count of steps, then one a step with the time of its end."""
 
         def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
             del batch, logs
-            if self.count < 0:
+            if not begun:
                 # Everything that is restored has been: the weights are those after so many steps.
-                self.count = int(self.model.optimizer.iterations)
-                os.write(self.file, f"from {self.count} {time.time()!r}\n".encode())
+                begun.append(int(self.model.optimizer.iterations))
+                os.write(file, f"from {begun[0]} {time.time()!r}\n".encode())
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             del batch, logs
-            self.count += 1
-            os.write(self.file, f"{self.count} {time.time()!r}\n".encode())
+            os.write(file, f"{time.time()!r}\n".encode())
             time.sleep(STEP_SECONDS)
 
     model = keras.Sequential([keras.Input((WIDTH,)), keras.layers.Dense(WIDTH), keras.layers.Dense(1)])
