@@ -20,8 +20,8 @@ from holdfast.runtime.exit_codes import CommandFailed, ExitCode
 from holdfast.runtime.holder import Here, Holder
 from holdfast.runtime.inventory import is_run
 from holdfast.runtime.names import Stem, check_run_name, parse_stem
+from holdfast.runtime.patience import open_patiently
 from holdfast.runtime.report import plain
-from holdfast.runtime.session import open_patiently
 from holdfast.runtime.settings import Settings, load
 from holdfast.runtime.stores import Store, normalise
 from holdfast.runtime.stores.credentials import default_store

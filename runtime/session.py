@@ -23,7 +23,6 @@ from holdfast.runtime.errors import (
     DaemonUnavailable,
     ObjectNotFound,
     SpoolFull,
-    StoreUnavailable,
 )
 from holdfast.runtime.holder import left_by
 from holdfast.runtime.journal import Journal
@@ -32,6 +31,7 @@ from holdfast.runtime.limit_watch import LimitWatch
 from holdfast.runtime.machine import ProcessId, machine_id
 from holdfast.runtime.manifest import Manifest
 from holdfast.runtime.names import Stem, check_run_name, parse_stem
+from holdfast.runtime.patience import open_patiently
 from holdfast.runtime.restore import Checkpoint, CheckpointPart, newest, open_checkpoint
 from holdfast.runtime.resumptions import MAX_RESUMPTIONS, Resumption, together
 from holdfast.runtime.retention import Policy
@@ -41,25 +41,13 @@ from holdfast.runtime.shelf import Shelf
 from holdfast.runtime.spool import Snapshot, Spool, spool_folder
 from holdfast.runtime.startup import Evidence, Situation, situation
 from holdfast.runtime.status import DaemonStatus
-from holdfast.runtime.stores import Store, normalise, open_store
+from holdfast.runtime.stores import Store, normalise
 from holdfast.runtime.writer import Writer
 
 MONITOR_SECONDS: Final = NOTE_SECONDS
 """How often the session looks after its daemon, and notes its last step."""
 
-STORE_SECONDS: Final = 60.0
-"""How long an operation of the store is tried again while the user waits for it."""
-
 log = logging.getLogger("holdfast.session")
-
-
-def _say_failure(error: StoreUnavailable) -> None:
-    report.say_once("store slow", f"{error}. It is tried again")
-
-
-def open_patiently(url: str) -> Store:
-    """Opens a store that the user waits for: failures are tried again for a while, and said once."""
-    return open_store(url, deadline=STORE_SECONDS, failed=_say_failure)
 
 
 @dataclass(frozen=True, slots=True)
