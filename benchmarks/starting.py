@@ -136,9 +136,9 @@ def told(times: dict[str, Times], counts: tuple[int, ...]) -> Section:
     raw = {kind: one.values for kind, one in times.items()}
     notes = [
         "Fresh processes, files in the page cache, store and spool on the local disk. *Imports* are those of "
-        "Holdfast's own modules and of what they need, NumPy among it, on the first start of a process; "
-        "*patches* are put in once Keras is there, at the start or at its import. The daemon's process is made "
-        "within start(); that it is up is not waited for."
+        "Holdfast's own modules and of what they need, NumPy among it, on the first start of a process. "
+        "*Patches* are those of Keras' training, put in at the start or at Keras' import. The daemon's process "
+        "is made within start(); that it is up is not waited for."
     ]
     return Section("Starting", ("what", "ms"), rows, goals, notes, raw)
 
@@ -146,7 +146,14 @@ def told(times: dict[str, Times], counts: tuple[int, ...]) -> Section:
 def _parts(what: str, times: Times) -> Iterator[tuple[str, str]]:
     total = [sum(pair) for pair in zip(times.values["hooks"], times.values["start"], strict=True)]
     yield f"start(), {what}", Figure.of(total).text(1000, 1)
-    names = {"hooks": "imports", "claim": "claim", "search": "search", "daemon": "daemon", "patches": "patches"}
+    names = {
+        "hooks": "imports",
+        "claim": "claim",
+        "search": "search",
+        "daemon": "daemon",
+        "patches": "patches",
+        "adopt": "a look for models and variables made before",
+    }
     for name, word in names.items():
         if name in times.values:
             yield f"… {word}", times.figure(name).text(1000, 1)

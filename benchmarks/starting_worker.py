@@ -38,7 +38,7 @@ def wrap(holder: Any, method: str, name: str) -> None:
 
 def watch_parts() -> None:
     """Has the parts of a start timed."""
-    from holdfast.hooks import handle
+    from holdfast.hooks import handle, loops
     from holdfast.runtime import claims, session
     from holdfast.runtime.daemon_process import DaemonProcess
 
@@ -47,6 +47,7 @@ def watch_parts() -> None:
     wrap(session, "newest", "search")
     wrap(DaemonProcess, "ensure", "daemon")
     wrap(handle, "install_keras", "patches")
+    wrap(loops, "adopt", "adopt")
 
 
 def start(folder: Path) -> None:
