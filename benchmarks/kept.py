@@ -1,10 +1,9 @@
-"""What grows with the checkpoints that a run keeps, with those that were ever made, and with its training
-calls.
+"""What grows with the checkpoints that a run keeps or ever made, and with its models and training calls.
 
 In a folder store, with small checkpoints, so that what is per checkpoint is seen and not what is per byte.
 What the daemon does is done by its own code in a process of its own. *Kept*: the store has so many, all of
 which the policy keeps. *Made*: so many one after another, two minutes apart by their own time, under the
-default policy. *Calls*: the journal that is part of every manifest, after so many training calls.
+default policy. *Calls* and *models*: the journal that is part of every manifest, after so many.
 """
 
 from __future__ import annotations
@@ -30,6 +29,7 @@ HERE: Final = Path(__file__).resolve().parent
 KEPT: Final = {True: (10, 100, 1000), False: (10, 100, 1000, 10_000)}
 MADE: Final = {True: (30, 100), False: (30, 100, 1000)}
 CALLS: Final = (10, 100, 1000, 10_000)
+SLOTS: Final = (10, 100, 1000, 2000)
 DEFINITION: Final = {"optimizer": {"class": "Adam", "learning_rate": 0.001}, "loss": "mse"}
 
 GROWTH: Final = 1.5
@@ -51,7 +51,9 @@ def section(quick: bool) -> Section:
         for count in MADE[quick]:
             made[count] = in_process("made", count)
             bar.update()
-    return told(kept, made, {count: journal_of(count) for count in CALLS})
+    calls = {f"{count:,} training calls of one model": journal_of(1, count) for count in CALLS}
+    slots = {f"{count:,} models, trained once": journal_of(count, 1) for count in SLOTS}
+    return told(kept, made, calls | slots)
 
 
 def in_process(kind: str, count: int) -> Found:
@@ -65,19 +67,20 @@ def in_process(kind: str, count: int) -> Found:
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def journal_of(calls: int) -> tuple[int, float]:
-    """Bytes of the journal after so many calls of one slot, and the seconds that writing it down takes."""
+def journal_of(slots: int, calls: int) -> tuple[int, float]:
+    """Bytes of the journal of so many slots with so many calls each, and the seconds that writing it takes."""
     journal = Journal()
-    slot = journal.add("fingerprint", ("Sequential", "  Dense 32 64", "  Dense 64 1"), Place("cell", 0))
-    for number in range(calls):
-        call = TrainingCall(DEFINITION, 1, 1, "done", milestone=Stem(1, number + 1, SESSION))
-        slot.record(number, call)
+    for place in range(slots):
+        slot = journal.add("fingerprint", ("Sequential", "  Dense 32 64", "  Dense 64 1"), Place("cell", place))
+        for number in range(calls):
+            call = TrainingCall(DEFINITION, 1, 1, "done", milestone=Stem(1, number + 1, SESSION))
+            slot.record(number, call)
     begun = time.perf_counter()
     size = len(to_json(journal.to_dict()))
     return size, time.perf_counter() - begun
 
 
-def told(kept: dict[int, Found], made: dict[int, Found], calls: dict[int, tuple[int, float]]) -> Section:
+def told(kept: dict[int, Found], made: dict[int, Found], journals: dict[str, tuple[int, float]]) -> Section:
     """The table."""
     rows: list[tuple[str, ...]] = []
     for kind, parts in (("kept", kept), ("made", made)):
@@ -98,8 +101,8 @@ def told(kept: dict[int, Found], made: dict[int, Found], calls: dict[int, tuple[
                 )
             )
     rows += [
-        (f"{count:,} training calls", *[""] * 6, f"journal {size / 1000:.1f} kB", f"{took * 1000:.1f} ms")
-        for count, (size, took) in calls.items()
+        (what, *[""] * 6, f"journal {size / 1000:.1f} kB", f"{took * 1000:.1f} ms")
+        for what, (size, took) in journals.items()
     ]
     few, many = min(kept), max(kept)
     search = kept[many]["search"] / kept[few]["search"]
@@ -124,12 +127,13 @@ def told(kept: dict[int, Found], made: dict[int, Found], calls: dict[int, tuple[
     notes = [
         "Search: the newest claim, and the newest checkpoint opened, as start() does it. Learning: what a "
         "daemon does once, when it begins. An upload: from the spool to a confirmed checkpoint with "
-        "retention, synced to the disk. The journal remembers 200 calls of a slot, so that it stops growing."
+        "retention, synced to the disk. The journal, which is part of every manifest, remembers "
+        "200 calls of a model and 1,000 models, so that it stops growing."
     ]
     raw = {
         "kept": {str(count): one for count, one in kept.items()},
         "made": {str(count): one for count, one in made.items()},
-        "calls": {str(count): one for count, one in calls.items()},
+        "journals": journals,
     }
     heads = (
         "checkpoints",
