@@ -1,5 +1,4 @@
-"""What the runtime takes beside the training: the daemon with a folder store, and what the kernel's process
-has more.
+"""What the runtime takes beside the training: the daemon's memory and CPU, and what the kernel has more.
 
 The daemon idle, beside a real kernel that does nothing and then trains at default settings; the most memory
 it has resident while it uploads states of several sizes, handed over by a process without TensorFlow. RSS

@@ -26,11 +26,16 @@ from holdfast.runtime.names import Stem
 from sections import Figure, Goal, Section
 
 HERE: Final = Path(__file__).resolve().parent
-KEPT: Final = {True: (10, 100, 1000), False: (10, 100, 1000, 10_000)}
+KEPT: Final = {True: (10, 100, 999), False: (10, 100, 999, 9_999)}
+"""The last ones fill the store's newest folder, which takes a thousand: the worst case for who lists it."""
+
 MADE: Final = {True: (30, 100), False: (30, 100, 1000)}
 CALLS: Final = (10, 100, 1000, 10_000)
 SLOTS: Final = (10, 100, 1000, 2000)
 DEFINITION: Final = {"optimizer": {"class": "Adam", "learning_rate": 0.001}, "loss": "mse"}
+
+SEARCH_SECONDS: Final = 0.02
+"""Grows up to a full folder of a thousand names, and no further."""
 
 GROWTH: Final = 1.5
 """What is to be flat may be so many times what it is with the fewest."""
@@ -85,7 +90,7 @@ def told(kept: dict[int, Found], made: dict[int, Found], journals: dict[str, tup
     rows: list[tuple[str, ...]] = []
     for kind, parts in (("kept", kept), ("made", made)):
         for count, one in parts.items():
-            start = f"{one['search'] * 1000:.1f}" if "search" in one else ""
+            start = Figure.of(one["search"]).text(1000, 1) if "search" in one else ""
             learn = f"{one['learn'][0] * 1000:.0f}" if "learn" in one else ""
             rows.append(
                 (
@@ -104,15 +109,14 @@ def told(kept: dict[int, Found], made: dict[int, Found], journals: dict[str, tup
         (what, *[""] * 6, f"journal {size / 1000:.1f} kB", f"{took * 1000:.1f} ms")
         for what, (size, took) in journals.items()
     ]
-    few, many = min(kept), max(kept)
-    search = kept[many]["search"] / kept[few]["search"]
+    many = max(kept)
+    search = Figure.of(kept[many]["search"]).median
     cpu = _figure(kept[many], 1).median
     last, first = (_figure(made[count], 1).median for count in (max(made), min(made)))
     goals = [
         Goal(
-            f"start()'s search with {many:,} checkpoints takes {search:.2f} times what it takes with "
-            f"{few} (to be <= {GROWTH})",
-            search <= GROWTH,
+            f"start()'s search with {many:,} checkpoints takes {search * 1000:.1f} ms (to be <= 20)",
+            search <= SEARCH_SECONDS,
         ),
         Goal(
             f"after {max(made):,} uploads one takes {last / first:.2f} times the CPU of one after {min(made)} "
@@ -125,7 +129,8 @@ def told(kept: dict[int, Found], made: dict[int, Found], journals: dict[str, tup
         ),
     ]
     notes = [
-        "Search: the newest claim, and the newest checkpoint opened, as start() does it. Learning: what a "
+        "Search: the newest claim, and the newest checkpoint opened, as start() does it: of however many "
+        "it lists one folder of at most a thousand names. Learning: what a "
         "daemon does once, when it begins. An upload: from the spool to a confirmed checkpoint with "
         "retention, synced to the disk. The journal, which is part of every manifest, remembers "
         "200 calls of a model and 1,000 models, so that it stops growing."

@@ -31,6 +31,9 @@ from holdfast.runtime.stores import open_store
 LAST: Final = 20
 """Uploads at the end that are reported."""
 
+SEARCHES: Final = 9
+"""Of which the first alone compiles the schema of manifests."""
+
 MOST_CATCHING_UP: Final = 200
 """Uploads after which every manifest is to be known."""
 
@@ -75,11 +78,13 @@ def kept(folder: Path, count: int) -> dict[str, Any]:
     """A start's search and a daemon's uploads where so many are kept."""
     found: dict[str, Any] = {}
     daemon = Daemon(folder, Policy(last=count + MOST_CATCHING_UP + LAST, hourly=0, daily=0))
-    begun = time.perf_counter()
-    claims.read_highest(daemon.store)
-    pair = newest([Shelf("spool", daemon.spool), Shelf("store", daemon.store)], set(), print)
-    found["search"] = time.perf_counter() - begun
-    assert pair is not None and pair[0].stem.sequence == count
+    found["search"] = []
+    for _ in range(SEARCHES):
+        begun = time.perf_counter()
+        claims.read_highest(daemon.store)
+        pair = newest([Shelf("spool", daemon.spool), Shelf("store", daemon.store)], set(), print)
+        found["search"].append(time.perf_counter() - begun)
+        assert pair is not None and pair[0].stem.sequence == count
     begun, used = time.perf_counter(), time.process_time()
     daemon.carrier.learn()
     found["learn"] = time.perf_counter() - begun, time.process_time() - used
