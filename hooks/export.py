@@ -19,8 +19,8 @@ from holdfast.runtime.exporting import Form, refuse_to_replace, with_checkpoint
 from holdfast.runtime.files import move
 from holdfast.runtime.journal import Journal
 from holdfast.runtime.names import parse_stem
+from holdfast.runtime.patience import STORE_SECONDS
 from holdfast.runtime.restore import Checkpoint
-from holdfast.runtime.session import STORE_SECONDS
 from holdfast.runtime.shelf import Shelf
 from holdfast.runtime.stores import open_store
 

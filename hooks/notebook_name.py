@@ -10,10 +10,8 @@ import sys
 import time
 import unicodedata
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -159,6 +157,8 @@ def _look() -> Notebook:
 
 
 def _in_colab() -> Notebook:
+    from http.client import HTTPException
+
     number = os.environ.get("COLAB_NOTEBOOK_ID", "")
     host, port = os.environ.get("COLAB_JUPYTER_IP", ""), os.environ.get("KMP_TARGET_PORT", "")
     try:
@@ -177,6 +177,8 @@ def _get(url: str) -> Any:
         HTTPException: Whoever answers speaks no HTTP.
         ValueError: It is no JSON.
     """
+    import urllib.request  # not light, and nobody is asked outside Colab
+
     until = time.monotonic() + 2 * ANSWER_SECONDS
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     text = b""

@@ -185,14 +185,24 @@ def _age(found: tuple[Kind, Any]) -> float:
 
 def _living(kinds: list[tuple[Any, Kind]]) -> Iterator[tuple[Kind, Any]]:
     """Whatever of these kinds there is, in no order that means anything: each collection mixes it."""
-    kind_of: dict[type[Any], Kind | None] = {}  # half a million objects, and a few thousand classes
-    for generation in (2, 1, 0):
-        for thing in gc.get_objects(generation):
-            its_class = type(thing)
-            if its_class not in kind_of:
-                kind_of[its_class] = next((kind for owner, kind in kinds if issubclass(its_class, owner)), None)
-            if (kind := kind_of[its_class]) is not None:
-                yield kind, thing
+    # Classes first, and by their own word: asked object by object, abstract ones take a second.
+    kind_of: dict[type[Any], Kind] = {}
+    for owner, kind in kinds:
+        for its_class in _and_below(owner):
+            kind_of.setdefault(its_class, kind)
+    # All at once: one by one, a collection meanwhile would move what is young past the generation looked at.
+    for thing in [one for one in gc.get_objects() if type(one) in kind_of]:
+        yield kind_of[type(thing)], thing
+
+
+def _and_below(owner: type[Any]) -> set[type[Any]]:
+    """A class and all that are made of it."""
+    found, left = {owner}, [owner]
+    while left:
+        below = set(type.__subclasses__(left.pop())) - found
+        found |= below
+        left += below
+    return found
 
 
 def _keras_kinds() -> tuple[tuple[Any, Kind], ...]:

@@ -10,14 +10,15 @@ from typing import Final
 
 from holdfast.hooks.notebook import find_shell
 from holdfast.runtime import report
+from holdfast.runtime.bar import Bar
 from holdfast.runtime.errors import HoldfastError
 from holdfast.runtime.history import Story, read_story
 from holdfast.runtime.history_text import left_out, story_lines
 from holdfast.runtime.holder import Here
+from holdfast.runtime.patience import open_patiently
 from holdfast.runtime.picture_forms import png
 from holdfast.runtime.pictures import Theme, draw_slot, drawable, slot_text
-from holdfast.runtime.progress import Bar
-from holdfast.runtime.session import Session, open_patiently
+from holdfast.runtime.session import Session
 
 BAR_SECONDS: Final = 2.0
 """A reading that takes longer gets a bar."""

@@ -6,7 +6,9 @@ import json
 import re
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, Literal, NamedTuple
 
 import fastjsonschema
@@ -84,21 +86,26 @@ class Claim:
         }
 
 
-_check = fastjsonschema.compile(
-    {
-        "type": "object",
-        "required": ["format", "incarnation", "session", "machine", "pid", "started", "claimed_at"],
-        "properties": {
-            "format": {"const": 1},
-            "incarnation": {"type": "integer", "minimum": 1, "maximum": 999_999_999_999},
-            "session": {"type": "string", "pattern": "^[0-9a-f]{8}$"},
-            "machine": {"type": "string", "maxLength": 200},
-            "pid": {"type": "integer", "minimum": 0},
-            "started": {"type": "number"},
-            "claimed_at": {"type": "number"},
-        },
-    }
-)
+_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["format", "incarnation", "session", "machine", "pid", "started", "claimed_at"],
+    "properties": {
+        "format": {"const": 1},
+        "incarnation": {"type": "integer", "minimum": 1, "maximum": 999_999_999_999},
+        "session": {"type": "string", "pattern": "^[0-9a-f]{8}$"},
+        "machine": {"type": "string", "maxLength": 200},
+        "pid": {"type": "integer", "minimum": 0},
+        "started": {"type": "number"},
+        "claimed_at": {"type": "number"},
+    },
+}
+
+
+@cache
+def _check() -> Callable[[Any], Any]:
+    """Made when the first claim is read: it takes some milliseconds."""
+    made: Callable[[Any], Any] = fastjsonschema.compile(_SCHEMA)
+    return made
 
 
 def claim_from_bytes(data: bytes, *, name: str) -> Claim:
@@ -109,7 +116,7 @@ def claim_from_bytes(data: bytes, *, name: str) -> Claim:
     """
     try:
         value = json.loads(data)
-        _check(value)
+        _check()(value)
     except (ValueError, RecursionError, fastjsonschema.JsonSchemaException) as error:
         raise FormatInvalid(f"Not a claim: {str(error)[:200]}", where=name) from None
     try:

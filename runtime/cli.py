@@ -4,38 +4,25 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from holdfast.runtime import report
-from holdfast.runtime.cli_config import config
-from holdfast.runtime.cli_export import export
-from holdfast.runtime.cli_init import init
-from holdfast.runtime.cli_prune import prune
-from holdfast.runtime.cli_report import report as report_command
-from holdfast.runtime.cli_runs import runs
-from holdfast.runtime.cli_show import show
-from holdfast.runtime.cli_verify import verify
 from holdfast.runtime.errors import HoldfastError
 from holdfast.runtime.exit_codes import code_of, explained
 
-app = typer.Typer(
-    name="holdfast",
-    help="Keras trainings that survive killed kernels and lost machines.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_show_locals=False,  # they may hold what nobody is to see
-)
+COMMANDS: Final = ("init", "config", "runs", "show", "verify", "prune", "export", "report")
+"""Each a function of that name in a module ``cli_…`` of its own."""
 
 
-@app.callback(epilog=explained())
 def _commands() -> None:
     """Keras trainings that survive killed kernels and lost machines."""
 
 
-@app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})
 def run(
     script: Annotated[Path, typer.Argument(help="The Python script, unchanged.", exists=True, dir_okay=False)],
     arguments: Annotated[list[str] | None, typer.Argument(help="The script's own arguments.")] = None,
@@ -62,7 +49,6 @@ def run(
     os.execv(sys.executable, command)  # noqa: S606 - the same interpreter
 
 
-@app.command()
 def daemon(
     spool: Annotated[Path, typer.Argument(help="The spool to serve.", exists=True, file_okay=False)],
 ) -> None:
@@ -72,9 +58,29 @@ def daemon(
     raise typer.Exit(serve(spool))
 
 
-for command in (init, config, runs, show, verify, prune, export):
-    app.command()(command)
-app.command("report")(report_command)
+def app_of(names: Iterable[str]) -> typer.Typer:
+    """The command with those of `COMMANDS`, and with what is defined here."""
+    app = typer.Typer(
+        name="holdfast",
+        help="Keras trainings that survive killed kernels and lost machines.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_show_locals=False,  # they may hold what nobody is to see
+    )
+    app.callback(epilog=explained())(_commands)
+    app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})(run)
+    app.command()(daemon)
+    for name in names:
+        module = import_module(f"holdfast.runtime.cli_{name}")
+        app.command(name)(getattr(module, name))
+    return app
+
+
+def _wanted(words: list[str]) -> tuple[str, ...]:
+    """Of `COMMANDS` the one that is called for, since the others' modules take time to import; or all."""
+    if not words or words[0] not in (*COMMANDS, run.__name__, daemon.__name__):
+        return COMMANDS
+    return tuple(name for name in COMMANDS if name == words[0])
 
 
 def main(words: list[str] | None = None) -> None:
@@ -87,7 +93,7 @@ def main(words: list[str] | None = None) -> None:
         SystemExit: Always, with a status of `exit_codes`.
     """
     try:
-        app(words)
+        app_of(_wanted(sys.argv[1:] if words is None else words))(words)
     except HoldfastError as error:
         report.say(str(error))
         sys.exit(code_of(error))

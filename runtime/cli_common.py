@@ -20,9 +20,8 @@ from holdfast.runtime.exit_codes import CommandFailed, ExitCode
 from holdfast.runtime.holder import Here, Holder
 from holdfast.runtime.inventory import is_run
 from holdfast.runtime.names import Stem, check_run_name, parse_stem
-from holdfast.runtime.progress import Bar
+from holdfast.runtime.patience import open_patiently
 from holdfast.runtime.report import plain
-from holdfast.runtime.session import open_patiently
 from holdfast.runtime.settings import Settings, load
 from holdfast.runtime.stores import Store, normalise
 from holdfast.runtime.stores.credentials import default_store
@@ -139,6 +138,8 @@ def bar(what: str, *, quiet: bool, unit: str = "B") -> Iterator[Callable[[int, i
     Returns:
         A function to be told how much is done, and of how much.
     """
+    from holdfast.runtime.bar import Bar
+
     hidden = quiet or not sys.stderr.isatty()
     with Bar(desc=what, unit=unit, unit_scale=unit == "B", leave=False, disable=hidden) as shown:
         yield shown.reached

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any, Final
 
 from holdfast.runtime import report
+
+if TYPE_CHECKING:
+    from holdfast.runtime.bar import Bar
 
 DELAY_SECONDS: Final = 1.0
 """What is done sooner needs no bar."""
 
 LONG_BYTES: Final = 100_000_000
 """So many bytes have a bar from the start."""
-
-
-class Bar(tqdm):  # type: ignore[type-arg]
-    """A bar of tqdm without the thread by which tqdm watches its bars, and which it never ends."""
-
-    monitor_interval = 0
-
-    def reached(self, done: int, total: int) -> None:
-        """So much is done now, of so much."""
-        self.total = total
-        self.update(done - self.n)
 
 
 def bytes_bar(what: str, total: int) -> Bar:
@@ -43,4 +33,6 @@ def batches_bar(what: str, total: int) -> Bar:
 
 
 def _bar(what: str, total: int, **options: Any) -> Bar:
+    from holdfast.runtime.bar import Bar  # tqdm takes 20 ms to import, and few look at a bar
+
     return Bar(desc=f"holdfast: {what}", total=total, leave=False, disable=not report.is_watched(), **options)

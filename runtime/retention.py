@@ -101,7 +101,6 @@ def choose_deletions(
         if one.stem in recent or one.stem in history or one.kind == "milestone" or one.stem in needed
     }
     kept |= {one.stem: one for one in everything if not one.sound and (outlived is None or one.stem > outlived)}
-    protected = _recent(checkpoints, 1, but=retired) | {one.stem for one in checkpoints[:1]}
 
     def rank(one: Stored) -> tuple[int, Stem]:
         """The least wanted first."""
@@ -118,8 +117,10 @@ def choose_deletions(
         for name in one.objects:
             used[name] = used.get(name, 0) + 1
     total = sum(objects.get(name, 0) for name in used)
-    for one in sorted(kept.values(), key=rank):
-        if not policy.max_bytes or total <= policy.max_bytes:
+    over = policy.max_bytes and total > policy.max_bytes
+    protected = _recent(checkpoints, 1, but=retired) | {one.stem for one in checkpoints[:1]} if over else ()
+    for one in sorted(kept.values(), key=rank) if over else ():
+        if total <= policy.max_bytes:
             break
         if one.stem in protected:
             continue

@@ -24,7 +24,6 @@ from holdfast.runtime.errors import (
     DaemonUnavailable,
     ObjectNotFound,
     SpoolFull,
-    StoreUnavailable,
 )
 from holdfast.runtime.holder import left_by
 from holdfast.runtime.journal import Journal
@@ -33,7 +32,7 @@ from holdfast.runtime.limit_watch import LimitWatch
 from holdfast.runtime.machine import ProcessId, machine_id
 from holdfast.runtime.manifest import Manifest
 from holdfast.runtime.names import Stem, check_run_name, parse_stem
-from holdfast.runtime.progress import Bar
+from holdfast.runtime.patience import open_patiently
 from holdfast.runtime.restore import Checkpoint, CheckpointPart, newest, open_checkpoint
 from holdfast.runtime.resumptions import MAX_RESUMPTIONS, Resumption, together
 from holdfast.runtime.retention import Policy
@@ -44,7 +43,7 @@ from holdfast.runtime.shelf import Shelf
 from holdfast.runtime.spool import Snapshot, Spool, spool_folder
 from holdfast.runtime.startup import Evidence, Situation, failures, situation
 from holdfast.runtime.status import DaemonStatus
-from holdfast.runtime.stores import Store, normalise, open_store
+from holdfast.runtime.stores import Store, normalise
 from holdfast.runtime.writer import Writer
 
 MONITOR_SECONDS: Final = NOTE_SECONDS
@@ -53,19 +52,7 @@ MONITOR_SECONDS: Final = NOTE_SECONDS
 CHANGED: Final = 0.1
 """The daemon is told of another interval where that differs by more than this share."""
 
-STORE_SECONDS: Final = 60.0
-"""How long an operation of the store is tried again while the user waits for it."""
-
 log = logging.getLogger("holdfast.session")
-
-
-def _say_failure(error: StoreUnavailable) -> None:
-    report.say_once("store slow", f"{error}. It is tried again")
-
-
-def open_patiently(url: str) -> Store:
-    """Opens a store that the user waits for: failures are tried again for a while, and said once."""
-    return open_store(url, deadline=STORE_SECONDS, failed=_say_failure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +346,8 @@ class Session:
             self._write_session_file(ended=self.closed)
 
     def _wait_for(self, target: Manifest, timeout: float | None, *, progress: bool) -> bool:
+        from holdfast.runtime.bar import Bar  # here, since tqdm would take 20 ms of every start
+
         deadline = None if timeout is None else time.monotonic() + timeout
         with Bar(total=target.nbytes, unit="B", unit_scale=True, disable=not progress, leave=False) as bar:
             while True:

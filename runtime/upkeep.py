@@ -52,7 +52,9 @@ class Upkeep:
         journal = self.catalogue.journal
         retired = [slot.name for slot in journal.slots if slot.retired]
         unsound = self.catalogue.unsound
-        stored = [replace(one, sound=stem not in unsound) for stem, one in self.catalogue.read.items()]
+        read = self.catalogue.read
+        stored = [one for stem, one in read.items() if stem not in unsound]
+        stored += [replace(read[stem], sound=False) for stem in unsound & read.keys()]
         return choose_deletions(
             stored, self.catalogue.objects, self.policy, needed=journal.stems(), retired=retired
         )

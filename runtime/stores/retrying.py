@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import Final, TypeVar
-
-import tenacity
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from holdfast.runtime.errors import ObjectExists, StoreUnavailable
 from holdfast.runtime.stores.base import Confirmation, Content, Listing, Quota, Store
+
+if TYPE_CHECKING:
+    import tenacity
 
 FIRST_SECONDS: Final = 0.5
 """The longest first wait; each further one may be twice as long. Jitter is full: from zero up."""
@@ -83,6 +85,23 @@ class Retrying(Store):
         return self._persistently(lambda: self.inner.holds(name, content))
 
     def _persistently(self, act: Callable[[], T]) -> T:
+        began = time.monotonic()
+        try:
+            return act()
+        except StoreUnavailable as error:
+            return self._again(act, error, self.deadline - (time.monotonic() - began))
+
+    def _again(self, act: Callable[[], T], first: StoreUnavailable, deadline: float) -> T:
+        """What has failed once is tried on for so many seconds."""
+        import tenacity  # it brings asyncio and tornado: not for what succeeds, as nearly all does
+
+        failures = [first]
+
+        def attempt() -> T:
+            if failures:
+                raise failures.pop()
+            return act()
+
         def failed(state: tenacity.RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
             if isinstance(error, StoreUnavailable):
@@ -91,8 +110,8 @@ class Retrying(Store):
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(StoreUnavailable),
             wait=tenacity.wait_random_exponential(multiplier=FIRST_SECONDS, max=LONGEST_SECONDS),
-            stop=tenacity.stop_before_delay(self.deadline),
+            stop=tenacity.stop_before_delay(deadline),
             before_sleep=failed,
             reraise=True,
         )
-        return retrying(act)
+        return retrying(attempt)

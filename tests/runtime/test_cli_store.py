@@ -19,7 +19,7 @@ from helpers.filled_store import fill, lost, tensors
 from helpers.processes import environment
 from helpers.snapshots import ensure_claimed, object_file, stem, stored, uploaded
 from helpers.store_makers import MAKERS
-from holdfast.runtime import claims, cli, report, session
+from holdfast.runtime import claims, cli, patience, report
 from holdfast.runtime.claims import Claim
 from holdfast.runtime.exit_codes import MEANINGS, ExitCode
 from holdfast.runtime.holder import Here
@@ -246,7 +246,7 @@ def test_a_text_from_a_store_does_nothing_to_the_terminal(run: Path, holdfast: C
 def test_an_error_is_one_line_and_a_status_of_the_table(
     place: Path, holdfast: Command, monkeypatch: pytest.MonkeyPatch, words: list[str], code: int, text: str
 ) -> None:
-    monkeypatch.setattr(session, "STORE_SECONDS", 0.0)
+    monkeypatch.setattr(patience, "STORE_SECONDS", 0.0)
     (place / "file").write_bytes(b"x")
     done = holdfast(*words)
     assert (done.code, done.out) == (code, "")
@@ -286,7 +286,7 @@ def test_help_names_every_exit_status_and_describes_every_option(holdfast: Comma
     shown = " ".join(holdfast("--help").out.split())
     for code, meaning in MEANINGS.items():
         assert f"{code.value} {meaning}" in shown
-    group = typer.main.get_command(cli.app)
+    group = typer.main.get_command(cli.app_of(cli.COMMANDS))
     for name, command in group.commands.items():  # type: ignore[attr-defined]
         for parameter in command.params:
             assert getattr(parameter, "help", None), f"{name}: {parameter.name}"
@@ -662,7 +662,7 @@ def test_every_command_works_on_every_store(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOLDFAST_SPOOL", str(tmp_path / "local"))
     with MAKERS[kind](tmp_path) as made:
-        monkeypatch.setattr(session, "open_store", lambda url, **how: made.store)
+        monkeypatch.setattr(patience, "open_store", lambda url, **how: made.store)
         fill(made.store, tmp_path / "spool")
         assert [one["run"] for one in holdfast("runs", "--json").document["runs"]] == ["run"]
         assert len(holdfast("show", "run", "--json").document["checkpoints"]) == 5
