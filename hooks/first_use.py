@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
-from holdfast.hooks import capture, definition, variables
+from holdfast.hooks import assigning, capture, definition, variables
 from holdfast.hooks.engine import KERAS_3, Engine
 from holdfast.hooks.patching import guarded, patch
 from holdfast.hooks.restored import described
@@ -196,7 +196,7 @@ class FirstUse:
         while (checkpoint := self.tracker.session.newest_of(slot.name)) is not None:
             part = checkpoint.part(slot.name)
             try:
-                tensors = capture.fetch_variables(part, wanted)
+                tensors = assigning.fetch_variables(part, wanted)
                 break
             except CheckpointDamaged as error:
                 self.tracker.session.reject(error)
@@ -207,7 +207,7 @@ class FirstUse:
             return
         bound = self.tracker.bound(model)
         bound.initial = [(one.variable, capture.read(one.variable)) for one in wanted]
-        capture.assign(wanted, tensors)
+        assigning.assign(wanted, tensors)
         self.tracker.bind(model, slot)
         report.say(
             f"the model has the weights of its training again ({described(part)}). To have it as your code "

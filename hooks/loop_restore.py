@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from holdfast.hooks import attributes, capture, random_state
+from holdfast.hooks import assigning, attributes, random_state
 from holdfast.hooks.loop_objects import Selection
 from holdfast.hooks.loop_selection import Match, match
 from holdfast.hooks.objects import Objects
@@ -47,7 +47,7 @@ class Restoring:
             CheckpointDamaged: They do not have the bytes that the manifest promises.
         """
         if self._raw is None:
-            self._raw = capture.fetch_arrays(self.part, "")
+            self._raw = assigning.fetch_arrays(self.part, "")
         return self._raw
 
     @property
@@ -130,7 +130,7 @@ class Restoring:
     def assign(self) -> None:
         """Gives the live variables their values; can be done again."""
         if self.variables:
-            capture.assign(self.variables, self._tensors)
+            assigning.assign(self.variables, self._tensors)
 
 
 def _build_optimizers(selection: Selection, saved: list[dict[str, Any]]) -> None:
