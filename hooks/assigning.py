@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from holdfast.hooks import capture
+from holdfast.hooks.landing import Landing
 from holdfast.hooks.resumable import unobserved
 from holdfast.hooks.variables import NamedVariable
 from holdfast.runtime.crashpoints import reach
@@ -26,8 +27,6 @@ def fetch_variables(part: CheckpointPart, variables: Sequence[NamedVariable]) ->
         CheckpointDamaged: A tensor does not have the bytes it should.
         RestoreFailed: The checkpoint lacks a variable, or has it in another shape or dtype.
     """
-    import tensorflow as tf
-
     records = part.tensors
     for one in variables:
         record = records.get(one.name)
@@ -37,24 +36,33 @@ def fetch_variables(part: CheckpointPart, variables: Sequence[NamedVariable]) ->
                 f"{one.label or one.name} is {one.spec.dtype}{list(one.spec.shape)}, the checkpoint has {have}",
                 where=str(part.stem),
             )
-    kinds = {one.name: one.variable.dtype.as_numpy_dtype for one in variables}
-
-    raw = part.fetch([records[one.name] for one in variables], _allocate)
-    return {
-        one.name: tf.convert_to_tensor(raw[one.name].view(kinds[one.name]).reshape(tuple(one.variable.shape)))
-        for one in variables
-    }
+    landed = fetch_landings(part, [records[one.name] for one in variables])
+    return {one.name: landed[one.name].tensor_for(one.variable) for one in variables}
 
 
-def _allocate(record: TensorRecord) -> tuple[np.ndarray[Any, Any], memoryview]:
-    raw: np.ndarray[Any, Any] = np.empty(record.spec.nbytes, np.uint8)
-    return raw, memoryview(raw)  # type: ignore[arg-type]
+def fetch_landings(part: CheckpointPart, records: Iterable[TensorRecord]) -> dict[str, Landing]:
+    """Reads and verifies tensors, to be given to variables yet to be found.
+
+    Raises:
+        CheckpointDamaged: A tensor does not have the bytes it should.
+    """
+
+    def land(record: TensorRecord) -> tuple[Landing, memoryview]:
+        landing = Landing(record)
+        return landing, memoryview(landing.raw)  # type: ignore[arg-type]
+
+    return part.fetch(records, land)
 
 
 def fetch_arrays(part: CheckpointPart, prefix: str) -> dict[str, np.ndarray[Any, Any]]:
     """Reads and verifies the tensors whose names begin with ``prefix``, as flat bytes."""
     wanted = [record for name, record in part.tensors.items() if name.startswith(prefix)]
     return part.fetch(wanted, _allocate)
+
+
+def _allocate(record: TensorRecord) -> tuple[np.ndarray[Any, Any], memoryview]:
+    raw: np.ndarray[Any, Any] = np.empty(record.spec.nbytes, np.uint8)
+    return raw, memoryview(raw)  # type: ignore[arg-type]
 
 
 def assign(variables: Sequence[NamedVariable], tensors: dict[str, Any]) -> None:
