@@ -33,6 +33,7 @@ from holdfast.runtime.machine import ProcessId, machine_id
 from holdfast.runtime.manifest import Manifest
 from holdfast.runtime.names import Stem, check_run_name, parse_stem
 from holdfast.runtime.progress import Bar
+from holdfast.runtime.read_ahead import ReadAhead
 from holdfast.runtime.restore import Checkpoint, CheckpointPart, newest, open_checkpoint
 from holdfast.runtime.resumptions import MAX_RESUMPTIONS, Resumption, together
 from holdfast.runtime.retention import Policy
@@ -117,6 +118,7 @@ class Session:
         self._sequence = 0
         self._last_snapshot = time.monotonic()
         self._stop = threading.Event()
+        self._read_ahead = ReadAhead(found.checkpoint)
         self._write_session_file(ended=False, taking_over=True)
         self.daemon = DaemonProcess(spool.folder)
         self.daemon.ensure()
@@ -353,6 +355,7 @@ class Session:
         self.closed = True
         self._stop.set()
         self._monitor.join()
+        self._read_ahead.close()
         if not self.fenced:
             if self.last_step_at:
                 LastStep(self.claim.session, self.last_step_at, exact=True).save(self.spool.folder)
