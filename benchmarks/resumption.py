@@ -89,9 +89,9 @@ def save(folder: Path, megabytes: int) -> None:
         steps[0] += 1
         if steps[0] == SAVED_AT:
             handle.checkpoint()
+            manager(folder, model).save()
         elif steps[0] > SAVED_AT:
             handle.wait()
-            manager(folder, model).save()
             end(handle)
 
     fit(model, [keras.callbacks.LambdaCallback(on_train_batch_end=step_ended), backup(folder)])
