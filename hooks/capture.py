@@ -1,4 +1,4 @@
-"""References of variables at a step boundary, and assignment back.
+"""References of variables at a step boundary.
 
 TensorFlow's resource variables copy on write while a reference is held, so a list of references
 taken between two steps stays what it was, in milliseconds whatever its size; the writer thread reads
@@ -14,12 +14,8 @@ import numpy as np
 
 from holdfast.hooks.plain import flat_bytes
 from holdfast.hooks.reads import read_all
-from holdfast.hooks.resumable import unobserved
 from holdfast.hooks.variables import NamedVariable, tensor_spec
 from holdfast.runtime.crashpoints import reach
-from holdfast.runtime.errors import RestoreFailed
-from holdfast.runtime.manifest import TensorRecord
-from holdfast.runtime.restore import CheckpointPart
 from holdfast.runtime.spool import TensorSource
 
 
@@ -74,65 +70,3 @@ def array_sources(arrays: dict[str, np.ndarray[Any, Any]]) -> list[TensorSource]
 
 def _array_source(name: str, array: np.ndarray[Any, Any]) -> TensorSource:
     return TensorSource(tensor_spec(name, array.dtype, array.shape), lambda: flat_bytes(array))
-
-
-def fetch_variables(part: CheckpointPart, variables: Sequence[NamedVariable]) -> dict[str, Any]:
-    """Reads and verifies the tensors of variables.
-
-    Returns:
-        Eager tensors by the variables' names. They own their memory.
-
-    Raises:
-        CheckpointDamaged: A tensor does not have the bytes it should.
-        RestoreFailed: The checkpoint lacks a variable, or has it in another shape or dtype.
-    """
-    import tensorflow as tf
-
-    records = part.tensors
-    for one in variables:
-        record = records.get(one.name)
-        if record is None or record.spec != one.spec:
-            have = f"{record.spec.dtype}{list(record.spec.shape)}" if record else "nothing"
-            raise RestoreFailed(
-                f"{one.label or one.name} is {one.spec.dtype}{list(one.spec.shape)}, the checkpoint has {have}",
-                where=str(part.stem),
-            )
-    kinds = {one.name: one.variable.dtype.as_numpy_dtype for one in variables}
-
-    raw = part.fetch([records[one.name] for one in variables], _allocate)
-    return {
-        one.name: tf.convert_to_tensor(raw[one.name].view(kinds[one.name]).reshape(tuple(one.variable.shape)))
-        for one in variables
-    }
-
-
-def _allocate(record: TensorRecord) -> tuple[np.ndarray[Any, Any], memoryview]:
-    raw: np.ndarray[Any, Any] = np.empty(record.spec.nbytes, np.uint8)
-    return raw, memoryview(raw)  # type: ignore[arg-type]
-
-
-def fetch_arrays(part: CheckpointPart, prefix: str) -> dict[str, np.ndarray[Any, Any]]:
-    """Reads and verifies the tensors whose names begin with ``prefix``, as flat bytes."""
-    wanted = [record for name, record in part.tensors.items() if name.startswith(prefix)]
-    return part.fetch(wanted, _allocate)
-
-
-def assign(variables: Sequence[NamedVariable], tensors: dict[str, Any]) -> None:
-    """Gives every variable the tensor of its name, or, should one fail, all their old values back.
-
-    The variables share the tensors' buffers and copy them when they are next updated, so the same
-    tensors may be assigned again.
-    """
-    before = read_all([one.variable for one in variables])
-    reach("restore.assign.begin")
-    with unobserved():
-        try:
-            for place, one in enumerate(variables):
-                one.variable.assign(tensors[one.name], read_value=False)
-                if place == len(variables) // 2:
-                    reach("restore.assign.middle")
-        except BaseException:
-            for one, value in zip(variables, before, strict=True):
-                one.variable.assign(value, read_value=False)
-            raise
-    reach("restore.assigned")

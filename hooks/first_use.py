@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
-from holdfast.hooks import capture, definition, reads, variables
+from holdfast.hooks import assigning, definition, reads, variables
 from holdfast.hooks.engine import KERAS_3, Engine
 from holdfast.hooks.patching import guarded, patch
 from holdfast.hooks.restored import described
@@ -196,7 +196,7 @@ class FirstUse:
         while (checkpoint := self.tracker.session.newest_of(slot.name)) is not None:
             part = checkpoint.part(slot.name)
             try:
-                tensors = capture.fetch_variables(part, wanted)
+                tensors = assigning.fetch_variables(part, wanted)
                 break
             except CheckpointDamaged as error:
                 self.tracker.session.reject(error)
@@ -208,7 +208,7 @@ class FirstUse:
         bound = self.tracker.bound(model)
         originals = [one.variable for one in wanted]
         bound.initial = list(zip(originals, reads.read_all(originals), strict=True))
-        capture.assign(wanted, tensors)
+        assigning.assign(wanted, tensors)
         self.tracker.bind(model, slot)
         report.say(
             f"the model has the weights of its training again ({described(part)}). To have it as your code "

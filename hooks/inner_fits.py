@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Final
 
-from holdfast.hooks import capture
+from holdfast.hooks import assigning
 from holdfast.hooks.engine import KERAS_3, Engine
 from holdfast.hooks.objects import Origin
 from holdfast.hooks.resumable import followed_by
@@ -153,4 +153,4 @@ def _assign(variables: list[NamedVariable], part: CheckpointPart, groups: Collec
     wanted = [one for one in variables if is_wanted(one.name)]
     if len(wanted) != sum(map(is_wanted, part.tensors)):
         raise RestoreFailed("the model is not built, or is another one", where=str(part.stem))
-    capture.assign(wanted, capture.fetch_variables(part, wanted))
+    assigning.assign(wanted, assigning.fetch_variables(part, wanted))

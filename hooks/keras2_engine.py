@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from holdfast.hooks import capture, definition, random_state
+from holdfast.hooks import assigning, definition, random_state
 from holdfast.hooks.data_position import Source
 from holdfast.hooks.engine import Engine
 from holdfast.hooks.keras2_streams import RandomStreams
@@ -159,7 +159,7 @@ class Keras2(Engine):
         """As of Keras 3; streams that this process has not made yet are put in place as they are made."""
         saved: dict[str, Any] = {}
         for group in STREAM_GROUPS:
-            for name, raw in capture.fetch_arrays(part, f"{group}/").items():
+            for name, raw in assigning.fetch_arrays(part, f"{group}/").items():
                 saved[name] = raw.view(np.int64)
         self.streams.restore_later(model, saved)
         return [

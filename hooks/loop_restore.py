@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from holdfast.hooks import attributes, capture, random_state
+from holdfast.hooks import assigning, attributes, random_state
+from holdfast.hooks.landing import Landing
 from holdfast.hooks.loop_objects import Selection
 from holdfast.hooks.loop_selection import Match, match
 from holdfast.hooks.objects import Objects
@@ -33,22 +34,27 @@ class Restoring:
 
     def __init__(self, objects: Objects, part: CheckpointPart, changes: Sequence[str] = ()) -> None:
         self._objects, self.part, self.changes = objects, part, changes
-        self._raw: dict[str, np.ndarray[Any, Any]] | None = None
+        self._landed: dict[str, Landing] | None = None
         self.variables: list[NamedVariable] = []
         self.selection = Selection()
         self._tensors: dict[str, Any] = {}
         self._found_at, self._since = -1, objects.count
 
     @property
-    def raw(self) -> dict[str, np.ndarray[Any, Any]]:
-        """All its tensors, as bytes; read when they are wanted.
+    def landed(self) -> dict[str, Landing]:
+        """All its tensors; read when they are wanted.
 
         Raises:
             CheckpointDamaged: They do not have the bytes that the manifest promises.
         """
-        if self._raw is None:
-            self._raw = capture.fetch_arrays(self.part, "")
-        return self._raw
+        if self._landed is None:
+            self._landed = assigning.fetch_landings(self.part, self.part.tensors.values())
+        return self._landed
+
+    @property
+    def beside(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Those of them that belong to the place, as bytes."""
+        return {name: one.raw for name, one in self.landed.items() if name.startswith(BESIDE)}
 
     @property
     def state(self) -> dict[str, Any]:
@@ -99,7 +105,7 @@ class Restoring:
                 wanted.append(one)
             elif not partly and (not last or name.startswith("model-")):
                 return False
-        self._tensors = {one.name: tensor_of(self.raw[one.name], one.variable) for one in wanted}
+        self._tensors = {one.name: self.landed[one.name].tensor_for(one.variable) for one in wanted}
         self.variables, self.selection = wanted, found.selection
         self._found_at = -1 if partly else self._objects.count
         return True
@@ -130,7 +136,7 @@ class Restoring:
     def assign(self) -> None:
         """Gives the live variables their values; can be done again."""
         if self.variables:
-            capture.assign(self.variables, self._tensors)
+            assigning.assign(self.variables, self._tensors)
 
 
 def _build_optimizers(selection: Selection, saved: list[dict[str, Any]]) -> None:

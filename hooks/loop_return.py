@@ -38,7 +38,7 @@ class LoopReturn:
         """A checkpoint was read, to be put back into the objects of a group."""
         self._group, self._restoring = group, restoring
         state = restoring.state.get("position") or {}
-        self.position = SavedPosition(state, restoring.raw, exact=restoring.exact)
+        self.position = SavedPosition(state, restoring.beside, exact=restoring.exact)
 
     @property
     def waiting(self) -> bool:
@@ -159,9 +159,10 @@ class LoopReturn:
             self.generators.restore(state["random"])
             return
         self.generators.restore(one.get("random", state["random"]))
+        beside = restoring.beside
         for variable in restoring.variables:
             # What the code around the inner loop draws, it draws again.
             group, _, number = variable.name.partition("/")
-            drawn = restoring.raw.get(f"drawn/{level.depth}/{int(number)}") if group == "random" else None
+            drawn = beside.get(f"drawn/{level.depth}/{int(number)}") if group == "random" else None
             if drawn is not None:
                 variable.variable.assign(tensor_of(drawn, variable.variable))

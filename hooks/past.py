@@ -7,7 +7,7 @@ import weakref
 from dataclasses import replace
 from typing import Any, Final
 
-from holdfast.hooks import capture, definition, fitting, variables
+from holdfast.hooks import assigning, definition, fitting, variables
 from holdfast.hooks.data_position import Source
 from holdfast.hooks.engine import Engine
 from holdfast.hooks.left import end_if_handled
@@ -306,8 +306,8 @@ class Past:
         self.restored.history_only = not (exact or comparable)
 
     def _fetch(self, part: CheckpointPart, wanted: list[variables.NamedVariable], *, exact: bool) -> None:
-        tensors = capture.fetch_variables(part, wanted)
-        arrays = capture.fetch_arrays(part, "callbacks/") | capture.fetch_arrays(part, "data/")
+        tensors = assigning.fetch_variables(part, wanted)
+        arrays = assigning.fetch_arrays(part, "callbacks/") | assigning.fetch_arrays(part, "data/")
         engine, state = self.engine, part.state
         self.restored = Restored(engine, self.model, part, state, wanted, tensors, arrays, exact)
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from holdfast.hooks import capture, variables
+from holdfast.hooks import assigning, variables
 from holdfast.hooks.architecture import unpack
 from holdfast.runtime.errors import RestoreFailed
 from holdfast.runtime.exit_codes import CommandFailed, ExitCode
@@ -81,10 +81,10 @@ class Rebuilt:
         if self._compile(COMPILE_PARTS if with_loss else COMPILE_PARTS[:1]):
             wanted += self._optimizer_variables()
         try:
-            tensors = capture.fetch_variables(part, wanted)
+            tensors = assigning.fetch_variables(part, wanted)
         except RestoreFailed as error:
             raise _not_built(str(error)) from None
-        capture.assign(wanted, tensors)
+        assigning.assign(wanted, tensors)
 
     def _build(self) -> Any:
         import keras

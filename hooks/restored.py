@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from holdfast.hooks import capture, random_state, variables
+from holdfast.hooks import assigning, capture, random_state, variables
 from holdfast.hooks.data_position import ITERATOR
 from holdfast.hooks.engine import Engine
 from holdfast.hooks.keras_state import Watched, WatchedCallbacks
@@ -65,7 +65,7 @@ class Restored:
 
     def assign(self, callbacks: WatchedCallbacks | None, data: Watched | None) -> None:
         """Puts everything but the place in the data where it was; can be done again."""
-        capture.assign(self.variables, self.tensors)
+        assigning.assign(self.variables, self.tensors)
         if callbacks is not None and self.anew_at is None:
             saved = self.state["callbacks"]
             kept = [one for one in saved if one["class"] == "History"] if self.history_only else saved

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from holdfast.hooks import capture, tf1_variables
+from holdfast.hooks import assigning, tf1_variables
 from holdfast.hooks.definition import fingerprint
 from holdfast.hooks.tf1_variables import Variables
 from holdfast.hooks.tracking import Tracker
@@ -120,7 +120,7 @@ def values_of(part: CheckpointPart, variables: Variables) -> list[np.ndarray[Any
         CheckpointDamaged: A tensor does not have the bytes it should.
         RestoreFailed: The graph has other variables.
     """
-    raw = capture.fetch_arrays(part, "variables/")
+    raw = assigning.fetch_arrays(part, "variables/")
     if len(raw) != len(variables):
         raise RestoreFailed(
             f"the graph has {len(variables)} variables, the checkpoint {len(raw)}", where=str(part.stem)

@@ -6,6 +6,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -27,52 +28,50 @@ SMALL_BYTES: Final = 1 << 20
 GAP_BYTES: Final = 64 << 10
 """Bytes nobody wants that are read rather than asked for around: less than a request costs."""
 
+Wanted = tuple[TensorRecord, memoryview]
+"""A tensor, and its memory as flat bytes."""
+
 
 @dataclass(slots=True)
 class _Target:
-    """A tensor's memory while it fills, and the hash of what is there so far, from its start on."""
+    """A large tensor's memory while it fills, and the hash of what is there so far, from its start on."""
 
     record: TensorRecord
     memory: memoryview
     digest: xxhash.xxh3_128 = field(default_factory=xxhash.xxh3_128)
     hashed: int = 0
+    hashing: bool = False
     read: dict[int, int] = field(default_factory=dict)
-    missing: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def arrived(self, begin: int, end: int) -> bool:
-        """Notes that a range is there, and hashes as far as there is no gap; True if all is there."""
+        """Notes that a range is there, and hashes as far as there is no gap; True if that is all.
+
+        One thread at a time hashes; the others leave their ranges to it, and read on.
+        """
         with self.lock:
             self.read[begin] = end
-            self.missing -= end - begin
+            if self.hashing:
+                return False
+            self.hashing = True
+        while True:
+            with self.lock:
+                end = self.read.pop(self.hashed, -1)
+                if end < 0:
+                    self.hashing = False
+                    return self.hashed == len(self.memory)
             if not self.record.patches:
-                while self.hashed in self.read and self.hashed < len(self.memory):
-                    upto = self.read[self.hashed]
-                    self.digest.update(self.memory[self.hashed : upto])
-                    self.hashed = upto
-            return self.missing == 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """A range of a target that is read in one go with its neighbours."""
-
-    target: _Target
-    begin: int
-    end: int
-
-    @property
-    def offset(self) -> int:
-        return self.target.record.offset + self.begin
+                self.digest.update(self.memory[self.hashed : end])
+            self.hashed = end
 
 
 def fill(
     shelf: Shelf,
-    wanted: Sequence[tuple[TensorRecord, memoryview]],
+    wanted: Sequence[Wanted],
     damaged: Callable[[str, TensorRecord], Exception],
     progress: Callable[[int], object] = lambda _: None,
 ) -> None:
-    """Fills the memory of tensors and checks their hashes.
+    """Fills the memory of tensors and checks their hashes, on several threads.
 
     Args:
         shelf: Where the objects lie.
@@ -80,87 +79,93 @@ def fill(
         damaged: Makes the error for a tensor, which is then raised.
         progress: Told how many bytes more are there, on the calling thread.
     """
-    targets = [_Target(record, memory, missing=len(memory)) for record, memory in wanted]
     longest = REMOTE_RANGE_BYTES if shelf.store.capabilities.remote else RANGE_BYTES
-    ranges = list(_ranges(targets, longest))
 
-    def read(pieces: list[_Piece]) -> None:
-        first = pieces[0].target
+    def read_range(target: _Target, begin: int) -> int:
+        record, end = target.record, min(len(target.memory), begin + longest)
+        with _said(record, damaged):
+            path = shelf.object_path(record.object)
+            shelf.store.read_into(path, record.offset + begin, target.memory[begin:end])
+        if target.arrived(begin, end):
+            _finish(shelf, record, target.memory, damaged, target.digest)
+        return end - begin
+
+    def read_joined(group: Sequence[Wanted]) -> int:
+        (first, _), (last, _) = group[0], group[-1]
+        data = memoryview(bytearray(last.offset + last.spec.nbytes - first.offset))
+        with _said(first, damaged):
+            if data:
+                shelf.store.read_into(shelf.object_path(first.object), first.offset, data)
+        for record, memory in group:
+            begin = record.offset - first.offset
+            memory[:] = data[begin : begin + record.spec.nbytes]
+            _finish(shelf, record, memory, damaged)
+        return sum(len(memory) for _, memory in group)
+
+    large, groups = _divided(wanted)
+    threads = 2 * shelf.store.capabilities.parallel
+    with ThreadPoolExecutor(threads, thread_name_prefix="holdfast-restore") as pool:
+        futures = [
+            pool.submit(read_range, target, begin)
+            for target in large
+            for begin in range(0, len(target.memory), longest)
+        ]
+        futures += [pool.submit(read_joined, group) for group in groups]
         try:
-            _read_range(shelf, pieces)
-        except (ObjectNotFound, FormatInvalid) as error:
-            raise damaged(f"Tensor {first.record.spec.name} cannot be read: {error}", first.record) from None
-        for piece in pieces:
-            if piece.target.arrived(piece.begin, piece.end):
-                _finish(shelf, piece.target, damaged)
-
-    with ThreadPoolExecutor(
-        2 * shelf.store.capabilities.parallel, thread_name_prefix="holdfast-restore"
-    ) as pool:
-        for future, pieces in [(pool.submit(read, pieces), pieces) for pieces in ranges]:
-            try:
-                future.result()
-                progress(sum(piece.end - piece.begin for piece in pieces))
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-    for target in targets:
-        if not len(target.memory):
-            _finish(shelf, target, damaged)
+            for future in futures:
+                progress(future.result())
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
-def _ranges(targets: Sequence[_Target], longest: int) -> Iterator[list[_Piece]]:
-    """The reads that fill the targets: large ones cut up, small neighbours joined."""
-    joined: list[_Piece] = []
-    for target in sorted(targets, key=lambda one: (one.record.object, one.record.offset)):
-        size = len(target.memory)
-        if size >= SMALL_BYTES:
-            for begin in range(0, size, longest):
-                yield [_Piece(target, begin, min(size, begin + longest))]
-        elif size:
-            piece = _Piece(target, 0, size)
-            if joined and not _adjoins(joined, piece):
-                yield joined
-                joined = []
-            joined.append(piece)
-    if joined:
-        yield joined
+def _divided(wanted: Sequence[Wanted]) -> tuple[list[_Target], list[list[Wanted]]]:
+    """Large tensors, which are read by ranges, and groups of small neighbours, each read in one go."""
+    large: list[_Target] = []
+    groups: list[list[Wanted]] = []
+    for record, memory in sorted(wanted, key=lambda one: (one[0].object, one[0].offset)):
+        if len(memory) >= SMALL_BYTES:
+            large.append(_Target(record, memory))
+        elif groups and _adjoins(groups[-1], record):
+            groups[-1].append((record, memory))
+        else:
+            groups.append([(record, memory)])
+    return large, groups
 
 
-def _adjoins(pieces: list[_Piece], piece: _Piece) -> bool:
-    first, last, record = pieces[0], pieces[-1], piece.target.record
-    end = last.offset + last.end - last.begin
+def _adjoins(group: Sequence[Wanted], record: TensorRecord) -> bool:
+    (first, _), (last, _) = group[0], group[-1]
+    end = last.offset + last.spec.nbytes
     return (
-        record.object == first.target.record.object
+        record.object == first.object
         and end <= record.offset <= end + GAP_BYTES
-        and record.offset + piece.end - first.offset <= RANGE_BYTES
+        and record.offset + record.spec.nbytes - first.offset <= RANGE_BYTES
     )
 
 
-def _read_range(shelf: Shelf, pieces: list[_Piece]) -> None:
-    record = pieces[0].target.record
-    path = shelf.object_path(record.object)
-    if len(pieces) == 1:
-        piece = pieces[0]
-        shelf.store.read_into(path, piece.offset, piece.target.memory[piece.begin : piece.end])
-        return
-    start, last = pieces[0].offset, pieces[-1]
-    data = memoryview(shelf.store.read(path, last.offset + last.end - start, start))
-    for piece in pieces:
-        begin = piece.offset - start
-        piece.target.memory[:] = data[begin : begin + piece.end]
+@contextmanager
+def _said(record: TensorRecord, damaged: Callable[[str, TensorRecord], Exception]) -> Iterator[None]:
+    """Within it, what is not there or too short is damage of a tensor."""
+    try:
+        yield
+    except (ObjectNotFound, FormatInvalid) as error:
+        raise damaged(f"Tensor {record.spec.name} cannot be read: {error}", record) from None
 
 
-def _finish(shelf: Shelf, target: _Target, damaged: Callable[[str, TensorRecord], Exception]) -> None:
-    record = target.record
-    if record.patches:
-        try:
-            for patch in record.patches:
-                apply_patch(shelf, record, patch, target.memory)
-        except (ObjectNotFound, FormatInvalid) as error:
-            raise damaged(f"Tensor {record.spec.name} cannot be read: {error}", record) from None
-        target.digest.update(target.memory)
-    if target.digest.hexdigest() != record.hash:
+def _finish(
+    shelf: Shelf,
+    record: TensorRecord,
+    memory: memoryview,
+    damaged: Callable[[str, TensorRecord], Exception],
+    digest: xxhash.xxh3_128 | None = None,
+) -> None:
+    """Lays a tensor's patches over it, and compares its hash: the one at hand, where there are no patches."""
+    with _said(record, damaged):
+        for patch in record.patches:
+            apply_patch(shelf, record, patch, memory)
+    if digest is None or record.patches:
+        digest = xxhash.xxh3_128(memory)
+    if digest.hexdigest() != record.hash:
         raise damaged(f"Tensor {record.spec.name} does not have the bytes it should", record)
 
 

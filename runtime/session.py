@@ -33,6 +33,7 @@ from holdfast.runtime.machine import ProcessId, machine_id
 from holdfast.runtime.manifest import Manifest
 from holdfast.runtime.names import Stem, check_run_name, parse_stem
 from holdfast.runtime.patience import open_patiently
+from holdfast.runtime.read_ahead import ReadAhead
 from holdfast.runtime.restore import Checkpoint, CheckpointPart, newest, open_checkpoint
 from holdfast.runtime.resumptions import MAX_RESUMPTIONS, Resumption, together
 from holdfast.runtime.retention import Policy
@@ -114,6 +115,7 @@ class Session:
         self._persist_now = False  # while somebody waits for the newest snapshot
         self._step_end: float | None = None
         self._stop = threading.Event()
+        self._read_ahead = ReadAhead(found.checkpoint)
         self._write_session_file(ended=False, taking_over=True)
         self.daemon = DaemonProcess(spool.folder)
         self.daemon.ensure()
@@ -384,6 +386,7 @@ class Session:
         self.closed = True
         self._stop.set()
         self._monitor.join()
+        self._read_ahead.close()
         if not self.fenced:
             if self.last_step_at:
                 LastStep(self.claim.session, self.last_step_at, exact=True).save(self.spool.folder)

@@ -184,6 +184,10 @@ class Store(abc.ABC):
         del name, content
         return "confirmed" if self.capabilities.confirmed_on_return else "unknown"
 
+    def read_ahead(self, name: str, offset: int, size: int) -> None:
+        """Told that these bytes will probably be read soon; where that can be prepared at no cost, it is."""
+        del name, offset, size
+
     def quota(self) -> Quota | None:
         """The room there is; None where the store does not tell."""
         return None

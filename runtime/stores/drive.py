@@ -70,6 +70,9 @@ class DriveFolder(FolderStore):
         store._settle(self._root, f"{self._path_in_drive}/{prefix}", self._mount, self._evidence)
         return store
 
+    def read_ahead(self, name: str, offset: int, size: int) -> None:
+        """Nothing: what the mount downloads on such advice is not known."""
+
     def check(self) -> None:
         try:
             self._mount.verify()

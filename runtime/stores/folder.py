@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from holdfast.runtime.errors import (
     FormatInvalid,
@@ -31,6 +32,10 @@ _HINTS = {
 }
 _PERMANENT = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS})
 """What does not pass while one waits for it."""
+
+ADVISED_BYTES: Final = 128 << 10
+"""Bytes that the system is asked to read ahead at a time: Linux's default ``read_ahead_kb``, beyond which it
+forgets what it was asked for."""
 
 
 class FolderStore(Store):
@@ -89,6 +94,14 @@ class FolderStore(Store):
                 if not count:
                     raise FormatInvalid(f"The file ends {len(rest)} bytes too early", where=self._where(name))
                 rest = rest[count:]
+
+    def read_ahead(self, name: str, offset: int, size: int) -> None:
+        advise = getattr(os, "posix_fadvise", None)
+        if advise is None:
+            return
+        with suppress(OSError), open(self._path(name), "rb", buffering=0) as file:
+            for begin in range(offset, offset + size, ADVISED_BYTES):
+                advise(file.fileno(), begin, ADVISED_BYTES, os.POSIX_FADV_WILLNEED)
 
     def size(self, name: str) -> int:
         with self._translated(name):

@@ -63,6 +63,9 @@ class Retrying(Store):
     def read_into(self, name: str, offset: int, buffer: memoryview) -> None:
         self._persistently(lambda: self.inner.read_into(name, offset, buffer))
 
+    def read_ahead(self, name: str, offset: int, size: int) -> None:
+        self.inner.read_ahead(name, offset, size)
+
     def size(self, name: str) -> int:
         return self._persistently(lambda: self.inner.size(name))
 
