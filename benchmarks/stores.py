@@ -40,7 +40,8 @@ from holdfast.runtime.restore import newest, open_checkpoint
 from holdfast.runtime.retention import Policy
 from holdfast.runtime.service import Service
 from holdfast.runtime.shelf import Shelf
-from holdfast.runtime.spool import Snapshot, Spool, TensorSource
+from holdfast.runtime.snapshot import Snapshot, TensorSource
+from holdfast.runtime.spool import Spool
 from holdfast.runtime.stores import FolderStore, open_store
 from holdfast.runtime.stores.base import Listing, Store
 from holdfast.runtime.upload import Uploader

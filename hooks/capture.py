@@ -7,7 +7,7 @@ TensorFlow's own buffers, without a copy in Python.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,14 @@ from holdfast.hooks.variables import NamedVariable, tensor_spec
 from holdfast.runtime.crashpoints import reach
 from holdfast.runtime.errors import RestoreFailed
 from holdfast.runtime.manifest import TensorRecord
+from holdfast.runtime.objects import TensorSpec
 from holdfast.runtime.restore import CheckpointPart
-from holdfast.runtime.spool import TensorSource
+from holdfast.runtime.snapshot import TensorSource
 
 
 def references(variables: Sequence[NamedVariable]) -> list[TensorSource]:
     """Takes a reference of every variable's present value, in the order in which to write them."""
-    sources = [TensorSource(one.spec, _tensor_bytes(read(one.variable))) for one in in_update_order(variables)]
+    sources = [_tensor_source(one.spec, read(one.variable)) for one in in_update_order(variables)]
     reach("save.references")
     return sources
 
@@ -54,13 +55,18 @@ def read(variable: Any) -> Any:
     return gen_resource_variable_ops.read_variable_op(variable.handle, variable.dtype)
 
 
-def _tensor_bytes(tensor: Any) -> Callable[[], memoryview]:
-    def buffer() -> memoryview:
-        # _numpy_internal shares a CPU tensor's buffer, which .numpy() would copy
-        view = getattr(tensor, "_numpy_internal", tensor.numpy)()
-        return flat_bytes(view)
+def _tensor_source(spec: TensorSpec, tensor: Any) -> TensorSource:
+    # _numpy_internal shares a CPU tensor's buffer, which .numpy() would copy
+    array = getattr(tensor, "_numpy_internal", tensor.numpy)
 
-    return buffer
+    def address() -> int | None:
+        if "CPU" not in tensor.backing_device:
+            return None
+        one, other = array(), array()  # two copies that both live would lie in two places
+        places = {int(made.__array_interface__["data"][0]) for made in (one, other)}
+        return places.pop() if len(places) == 1 else None
+
+    return TensorSource(spec, lambda: flat_bytes(array()), address)
 
 
 def array_sources(arrays: dict[str, np.ndarray[Any, Any]]) -> list[TensorSource]:

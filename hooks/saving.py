@@ -14,7 +14,7 @@ from holdfast.runtime.journal import Slot
 from holdfast.runtime.manifest import Kind
 from holdfast.runtime.schedule import Burst
 from holdfast.runtime.session import Session
-from holdfast.runtime.spool import Snapshot, TensorSource
+from holdfast.runtime.snapshot import Snapshot, TensorSource
 
 KEPT_BYTES: Final = 64 << 20
 KEPT_SLOTS: Final = 128
@@ -177,7 +177,7 @@ def _sources(pieces: list[Piece]) -> list[TensorSource]:
     if len(pieces) == 1:
         return pieces[0].sources
     return [
-        TensorSource(replace(source.spec, name=f"{piece.slot.name}/{source.spec.name}"), source.buffer)
+        replace(source, spec=replace(source.spec, name=f"{piece.slot.name}/{source.spec.name}"))
         for piece in pieces
         for source in piece.sources
     ]

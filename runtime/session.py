@@ -39,7 +39,8 @@ from holdfast.runtime.retention import Policy
 from holdfast.runtime.service import Service
 from holdfast.runtime.settings import Settings
 from holdfast.runtime.shelf import Shelf
-from holdfast.runtime.spool import Snapshot, Spool, spool_folder
+from holdfast.runtime.snapshot import Snapshot
+from holdfast.runtime.spool import Spool, spool_folder
 from holdfast.runtime.startup import Evidence, Situation, situation
 from holdfast.runtime.status import DaemonStatus
 from holdfast.runtime.stores import Store, normalise, open_store
@@ -112,6 +113,7 @@ class Session:
         self.last_step_at = 0.0
         self.snapshot_problem = ""
         self._noted_step = LastStep()
+        self._unusable = ""
         self.ask_for_checkpoint: Callable[[], None] = lambda: None  # until something can be trained
         self._limits = LimitWatch()
         self._sequence = 0
@@ -277,6 +279,7 @@ class Session:
         """Passes a checkpoint over from now on, and goes back to the journal of the one before."""
         report.say(str(error))
         self.damaged.add((error.origin, parse_stem(error.stem)))
+        self.spool.distrust()
         self._write_session_file(ended=False)  # the daemon must not build on it
         pair = newest(self.shelves, self.damaged, lambda one: report.say(str(one)))
         notes, self.journal = self.journal.resumptions, pair[1] if pair else Journal()
@@ -350,6 +353,7 @@ class Session:
         if self.closed:
             return
         self._writer.stop()
+        self.spool.let_go()
         self.closed = True
         self._stop.set()
         self._monitor.join()
@@ -415,6 +419,9 @@ class Session:
         if self.fenced or not self._still_ours():
             return
         status = self.status()
+        if status.unusable != self._unusable:  # what it shares with later snapshots must not be named again
+            self._unusable = status.unusable
+            self.spool.distrust()
         served = status.session == self.claim.session  # else the daemon ended with the session before
         if self.daemon.ensure() and served:
             report.say_once(

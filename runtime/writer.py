@@ -8,7 +8,8 @@ from typing import Final
 
 from holdfast.runtime.manifest import Manifest
 from holdfast.runtime.names import Stem
-from holdfast.runtime.spool import Snapshot, Spool
+from holdfast.runtime.snapshot import Snapshot
+from holdfast.runtime.spool import Spool
 
 STOP_SECONDS: Final = 60.0
 """How long the end of a session waits for the last snapshot to be written."""
