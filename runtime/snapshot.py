@@ -18,8 +18,8 @@ class TensorSource:
         spec: Name, dtype and shape.
         buffer: Gives the tensor's bytes; called on the writer thread, and then forgotten, so that the memory
             it holds on to is free as soon as it is written.
-        address: Where these bytes lie in memory. Who holds on to ``buffer`` knows that a tensor at the same
-            address is the same, unchanged: whoever writes to it copies it first. None where that cannot be told.
+        address: Where these bytes lie in memory. Who holds on to ``buffer`` knows that a tensor at that same
+            address has not changed: whoever writes to it copies it first. None where that cannot be told.
     """
 
     spec: TensorSpec

@@ -180,7 +180,7 @@ def test_what_a_failed_snapshot_would_have_named_stays_what_it_is(spool: Spool) 
 def test_a_milestone_for_which_there_was_no_room_at_first_is_whole(spool: Spool) -> None:
     for sequence in (1, 2, 3, 4):
         write(spool, sequence, frozen() | moving(sequence))
-    tries = []
+    tries: list[None] = []
     taken = snapshot(frozen() | moving(5), kind="milestone")
     original = taken.sources[-1].buffer
     assert original is not None
@@ -248,7 +248,7 @@ def test_a_tensor_at_the_address_that_is_held_is_not_even_read(spool: Spool) -> 
 def test_at_a_training_calls_end_no_reference_is_held_any_more(spool: Spool) -> None:
     tensor = Referenced(spool)
     for kind in ("scheduled", "scheduled", "milestone"):
-        tensor.write(kind)  # type: ignore[arg-type]
+        tensor.write(kind)
     tensor.data = b"4" * unchanged.HELD_BYTES  # other bytes at that address: the old ones had been freed
     tensor.write()
     assert tensor.asked
