@@ -95,7 +95,7 @@ class Bench:
             data = bytearray(self.blob)
             data[:8] = (self.sequence << 32 | number).to_bytes(8, "little")
             spec = TensorSpec(f"model/{number}", "F32", (len(data) // 4,))
-            return TensorSource(spec, lambda: memoryview(data))
+            return TensorSource(spec, lambda: [memoryview(data)])
 
         stem = Stem(1, self.sequence, SESSION)
         sources = [source(number) for number in range(count)]

@@ -7,25 +7,39 @@ TensorFlow's own buffers, without a copy in Python.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
 
 import numpy as np
 
+from holdfast.hooks import headroom
 from holdfast.hooks.plain import flat_bytes
 from holdfast.hooks.resumable import unobserved
 from holdfast.hooks.variables import NamedVariable, tensor_spec
 from holdfast.runtime.crashpoints import reach
 from holdfast.runtime.errors import RestoreFailed
 from holdfast.runtime.manifest import TensorRecord
-from holdfast.runtime.objects import TensorSpec
 from holdfast.runtime.restore import CheckpointPart
 from holdfast.runtime.snapshot import TensorSource
 
+PART_BYTES: Final = 32 << 20
+"""What is read at a time of a variable where memory is short; the C library keeps blocks of up to that size
+for the next one."""
 
-def references(variables: Sequence[NamedVariable]) -> list[TensorSource]:
-    """Takes a reference of every variable's present value, in the order in which to write them."""
-    sources = [_tensor_source(one.spec, read(one.variable)) for one in in_update_order(variables)]
+
+def references(variables: Sequence[NamedVariable], *, held: bool = False) -> list[TensorSource]:
+    """Takes a reference of every variable's present value, in the order in which to write them.
+
+    Where memory is short, none is taken: each variable is read when it is written, and the training must
+    wait until then.
+
+    Args:
+        variables: The variables.
+        held: They are not written yet, and perhaps never: so references are taken, whatever memory there is.
+    """
+    ordered = in_update_order(variables)
+    short = "" if held else headroom.shortage(ordered)
+    sources = [_late_source(one, short) if short else _tensor_source(one) for one in ordered]
     reach("save.references")
     return sources
 
@@ -55,18 +69,48 @@ def read(variable: Any) -> Any:
     return gen_resource_variable_ops.read_variable_op(variable.handle, variable.dtype)
 
 
-def _tensor_source(spec: TensorSpec, tensor: Any) -> TensorSource:
-    # _numpy_internal shares a CPU tensor's buffer, which .numpy() would copy
-    array = getattr(tensor, "_numpy_internal", tensor.numpy)
+def _tensor_source(one: NamedVariable) -> TensorSource:
+    tensor = read(one.variable)
+    array = _array_of(tensor)
 
     def address() -> int | None:
         if "CPU" not in tensor.backing_device:
             return None
-        one, other = array(), array()  # two copies that both live would lie in two places
-        places = {int(made.__array_interface__["data"][0]) for made in (one, other)}
+        first, second = array(), array()  # two copies that both live would lie in two places
+        places = {int(made.__array_interface__["data"][0]) for made in (first, second)}
         return places.pop() if len(places) == 1 else None
 
-    return TensorSource(spec, lambda: flat_bytes(array()), address)
+    return TensorSource(one.spec, lambda: [flat_bytes(array())], address)
+
+
+def _array_of(tensor: Any) -> Callable[[], np.ndarray[Any, Any]]:
+    """Gives a tensor as an array; of a CPU tensor, its own buffer, which ``numpy()`` would copy."""
+    made: Callable[[], np.ndarray[Any, Any]] = getattr(tensor, "_numpy_internal", tensor.numpy)
+    return made
+
+
+def _late_source(one: NamedVariable, why: str) -> TensorSource:
+    """Reads a variable only when it is written, a large one by ranges of its rows."""
+
+    def parts() -> Iterator[memoryview]:
+        rows = one.variable.shape[0] if one.variable.shape.rank else 0
+        if one.spec.nbytes <= PART_BYTES or not rows:
+            yield flat_bytes(_array_of(read(one.variable))())
+            return
+        step = max(1, rows * PART_BYTES // one.spec.nbytes)
+        for begin in range(0, rows, step):
+            yield flat_bytes(_array_of(_rows(one.variable, begin, min(rows, begin + step)))())
+
+    return TensorSource(one.spec, parts, late=why)
+
+
+def _rows(variable: Any, begin: int, end: int) -> Any:
+    """Some rows of a variable; not even one whose readers get copies is copied whole for it."""
+    from tensorflow.python.ops import gen_resource_variable_ops
+
+    return gen_resource_variable_ops.resource_gather(
+        variable.handle, np.arange(begin, end, dtype=np.int64), variable.dtype
+    )
 
 
 def array_sources(arrays: dict[str, np.ndarray[Any, Any]]) -> list[TensorSource]:
@@ -75,7 +119,7 @@ def array_sources(arrays: dict[str, np.ndarray[Any, Any]]) -> list[TensorSource]
 
 
 def _array_source(name: str, array: np.ndarray[Any, Any]) -> TensorSource:
-    return TensorSource(tensor_spec(name, array.dtype, array.shape), lambda: flat_bytes(array))
+    return TensorSource(tensor_spec(name, array.dtype, array.shape), lambda: [flat_bytes(array)])
 
 
 def fetch_variables(part: CheckpointPart, variables: Sequence[NamedVariable]) -> dict[str, Any]:

@@ -47,6 +47,11 @@ class Piece:
         """Bytes of its tensors."""
         return sum(source.spec.nbytes for source in self.sources)
 
+    @property
+    def late(self) -> bool:
+        """Whether it must be written before anything is trained, since memory is short."""
+        return any(source.late for source in self.sources)
+
 
 class Companion(Protocol):
     """What is saved along with others, since it has changed between the same two moments."""
@@ -124,10 +129,14 @@ class Saving:
 
     def _milestone(self, piece: Piece, seconds: float) -> None:
         long = LONG_CALL_SECONDS * max(1.0, self.session.journal.remembered / LONG_CALLS)
-        if seconds >= long or self.due() or self._burst.take(time.monotonic()):
+        if seconds >= long or piece.late or self.due() or self._burst.take(time.monotonic()):
             self.save("milestone", piece)
             return
-        for one in (piece, *self._along(piece)):
+        along = self._along(piece)
+        if any(one.late for one in along):
+            self._submit("milestone", [*self._kept.values(), piece, *along])
+            return
+        for one in (piece, *along):
             self._kept.pop(one.slot.name, None)
             self._kept[one.slot.name] = one
         if len(self._kept) >= KEPT_SLOTS or sum(one.nbytes for one in self._kept.values()) > KEPT_BYTES:
@@ -166,11 +175,27 @@ class Saving:
             self.session.journal.to_dict(),
             _states(pieces),
         )
+        late = snapshot.late
         if self.session.submit(snapshot):
+            self.session.note_memory(late)
+            if late:
+                self._wait()
             return True
         for slot, newest in before:
             slot.newest = newest
         return False
+
+    def _wait(self) -> None:
+        """Until the snapshot is written, come what may: what it has not read yet must not change."""
+        interrupt: KeyboardInterrupt | None = None
+        while True:
+            try:
+                self.session.flush()
+                break
+            except KeyboardInterrupt as error:
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
 
 
 def _sources(pieces: list[Piece]) -> list[TensorSource]:

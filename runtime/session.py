@@ -93,6 +93,7 @@ class Session:
         last_committed: Manifest of the newest snapshot in the spool; None before the first of this session.
         last_step_at: Unix time in seconds at which a step of any training ended last; 0 before the first.
         snapshot_problem: Why the last snapshot could not be written; empty where it was.
+        memory_short: Why the training had to wait while the last snapshot was written; empty where it had not.
     """
 
     def __init__(
@@ -111,7 +112,7 @@ class Session:
         self.last_committed: Manifest | None = None
         self.began_at = time.time()
         self.last_step_at = 0.0
-        self.snapshot_problem = ""
+        self.snapshot_problem = self.memory_short = ""
         self._noted_step = LastStep()
         self._unusable = ""
         self.ask_for_checkpoint: Callable[[], None] = lambda: None  # until something can be trained
@@ -206,6 +207,12 @@ class Session:
         self._last_snapshot = time.monotonic()
         self._writer.submit(stem, snapshot)
         return True
+
+    def note_memory(self, short: str) -> None:
+        """Takes note of why a snapshot is written before the training goes on; empty where it is not so."""
+        self.memory_short = short
+        if short:
+            report.say_once("memory short", f"{short}. The training waits while a snapshot is written")
 
     def flush(self) -> None:
         """Waits until the last snapshot is committed to the spool."""

@@ -156,6 +156,8 @@ class Spool(FolderStore):
         if self._distrusted:
             self._distrusted = False
             self._unchanged.forget()
+        if snapshot.late:
+            self._unchanged.let_go()
         keep = snapshot.kind == "milestone"
         made: list[Path] = []
         try:
@@ -185,7 +187,7 @@ class Spool(FolderStore):
         if snapshot.kind in ENDS:
             self._unchanged.let_go()
         for source in snapshot.sources:
-            source.buffer = source.address = None
+            source.let_go()
         return manifest
 
     def _still_there(self, same: Mapping[str, TensorRecord], locks: ExitStack) -> dict[str, TensorRecord]:

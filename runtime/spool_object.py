@@ -53,7 +53,7 @@ def write_object(
         digest, probe = _write_tensor(descriptor, source, offset)
         written.append(WrittenTensor(TensorRecord(source.spec, name, offset, digest), probe))
         if not keep:
-            source.buffer = source.address = None
+            source.let_go()
     os.ftruncate(descriptor, len(header) + sum(source.spec.nbytes for source in sources))
     return written
 
@@ -64,11 +64,14 @@ def _write_tensor(descriptor: int, source: TensorSource, offset: int) -> tuple[s
     Hashed here, next to its source, so that all that can happen to the bytes from now on is found out.
     """
     assert source.buffer is not None, "a snapshot is written once"
-    view = source.buffer()
-    digest = xxhash.xxh3_128()
-    for begin in range(0, len(view), CHUNK_BYTES):
-        chunk = view[begin : begin + CHUNK_BYTES]
-        digest.update(chunk)
-        write_at(descriptor, chunk, offset + begin)
+    digest, probe, position = xxhash.xxh3_128(), 0, offset
+    for part in source.buffer():
+        if position == offset:
+            probe = probe_of(part)
+        for begin in range(0, len(part), CHUNK_BYTES):
+            chunk = part[begin : begin + CHUNK_BYTES]
+            digest.update(chunk)
+            write_at(descriptor, chunk, position)
+            position += len(chunk)
     reach("spool.object.middle")
-    return digest.hexdigest(), probe_of(view)
+    return digest.hexdigest(), probe

@@ -8,8 +8,9 @@ it writes into what somebody holds, so a tensor at that very address next time n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 import xxhash
@@ -34,7 +35,7 @@ HASHED_BYTES: Final = 4 << 20
 class _Held:
     """A reference that is kept, and where its bytes lie."""
 
-    buffer: Callable[[], memoryview]
+    buffer: Callable[[], Iterable[memoryview]]
     address: int
 
 
@@ -99,9 +100,9 @@ def _key(snapshot: Snapshot, name: str) -> str:
     return f"{snapshot.slots[0]}/{name}" if len(snapshot.slots) == 1 else name
 
 
-def probe_of(view: memoryview) -> int:
-    """The hash of a tensor's beginning."""
-    return xxhash.xxh3_64_intdigest(view[:PROBE_BYTES])
+def probe_of(first: memoryview) -> int:
+    """The hash of a tensor's beginning, of which its first part has so much at least."""
+    return xxhash.xxh3_64_intdigest(first[:PROBE_BYTES])
 
 
 def _address(source: TensorSource) -> int | None:
@@ -114,10 +115,12 @@ def _is_same(source: TensorSource, known: _Known) -> bool:
         return False
     if known.held is not None:  # else it would have been dropped
         return True
-    view = source.buffer()
-    if probe_of(view) != known.probe:
+    parts = iter(source.buffer())
+    first = next(parts)
+    if probe_of(first) != known.probe:
         return False
     digest = xxhash.xxh3_128()
-    for begin in range(0, len(view), HASHED_BYTES):
-        digest.update(view[begin : begin + HASHED_BYTES])
+    for part in chain([first], parts):
+        for begin in range(0, len(part), HASHED_BYTES):
+            digest.update(part[begin : begin + HASHED_BYTES])
     return digest.hexdigest() == known.record.hash

@@ -54,7 +54,7 @@ def snapshot(
     """A snapshot that holds ``tensors``."""
 
     def source(name: str, data: bytes) -> TensorSource:
-        return TensorSource(TensorSpec(name, "U8", (len(data),)), lambda: memoryview(data))
+        return TensorSource(TensorSpec(name, "U8", (len(data),)), lambda: [memoryview(data)])
 
     sources = [source(name, data) for name, data in tensors.items()]
     return Snapshot(kind, slots, sources, TAKEN_AT, journal or {"slots": []}, state or {})

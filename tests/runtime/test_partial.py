@@ -65,7 +65,7 @@ class Table:
 
     def snapshot(self, data: bytes) -> Snapshot:
         """The table with these bytes."""
-        source = TensorSource(self.spec, lambda: memoryview(data))
+        source = TensorSource(self.spec, lambda: [memoryview(data)])
         return Snapshot("scheduled", ("slot",), [source], TAKEN_AT, {"slots": []})
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -125,7 +126,7 @@ def test_another_process_discards_nothing_that_is_about_to_be_named(spool: Spool
     original = source.buffer
     assert original is not None
 
-    def discarding() -> memoryview:
+    def discarding() -> Iterable[memoryview]:
         daemon.discard(stem(1))
         return original()
 
@@ -185,7 +186,7 @@ def test_a_milestone_for_which_there_was_no_room_at_first_is_whole(spool: Spool)
     original = taken.sources[-1].buffer
     assert original is not None
 
-    def once_full() -> memoryview:
+    def once_full() -> Iterable[memoryview]:
         tries.append(None)
         if len(tries) == 1:
             raise OSError(28, "No space left on device")
@@ -220,9 +221,9 @@ class Referenced:
         taken = snapshot({"tensor": self.data}, kind=kind)
         data, address = self.data, self.address
 
-        def buffer() -> memoryview:
+        def buffer() -> Iterable[memoryview]:
             self.asked += 1
-            return memoryview(data)
+            return [memoryview(data)]
 
         taken.sources[0].buffer, taken.sources[0].address = buffer, lambda: address
         self.spool.write("run", stem(self.sequence), taken)
