@@ -22,9 +22,9 @@ from holdfast.runtime.manifest import TensorRecord
 from holdfast.runtime.restore import CheckpointPart
 from holdfast.runtime.snapshot import TensorSource
 
-PART_BYTES: Final = 32 << 20
-"""What is read at a time of a variable where memory is short; the C library keeps blocks of up to that size
-for the next one."""
+PART_BYTES: Final = 4 << 20
+"""What is read at a time of a variable where memory is short: hashed and written while it is still in the
+processor's cache, and so small that the C library keeps the block for the next part."""
 
 
 def references(variables: Sequence[NamedVariable], *, held: bool = False) -> list[TensorSource]:
