@@ -11,7 +11,8 @@ from holdfast.runtime import claims
 from holdfast.runtime.machine import ProcessId
 from holdfast.runtime.names import Stem, object_path
 from holdfast.runtime.objects import TensorSpec
-from holdfast.runtime.spool import Snapshot, Spool, TensorSource
+from holdfast.runtime.snapshot import Snapshot, TensorSource
+from holdfast.runtime.spool import Spool
 from holdfast.runtime.stores import FolderStore, open_store
 from holdfast.runtime.upload import Uploader
 
@@ -29,7 +30,7 @@ def small_snapshot(seed: int, taken_at: float) -> Snapshot:
 
     def source(number: int) -> TensorSource:
         data = random.Random(seed * TENSORS + number).randbytes(TENSOR_BYTES)
-        return TensorSource(TensorSpec(f"model/{number}", "U8", (len(data),)), lambda: memoryview(data))
+        return TensorSource(TensorSpec(f"model/{number}", "U8", (len(data),)), lambda: [memoryview(data)])
 
     sources = [source(number) for number in range(TENSORS)]
     return Snapshot("scheduled", ("slot-0000",), sources, taken_at, {"slots": []}, {})

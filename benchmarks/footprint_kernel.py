@@ -20,7 +20,7 @@ import psutil
 
 from holdfast.runtime.names import Stem
 from holdfast.runtime.objects import TensorSpec
-from holdfast.runtime.spool import Snapshot, TensorSource
+from holdfast.runtime.snapshot import Snapshot, TensorSource
 
 TENSOR_MB = 8
 
@@ -36,10 +36,10 @@ def large_snapshot(megabytes: int, seed: int) -> Snapshot:
     blob = random.Random(seed).randbytes(TENSOR_MB << 20)
 
     def source(number: int) -> TensorSource:
-        def buffer() -> memoryview:
+        def buffer() -> list[memoryview]:
             data = bytearray(blob)
             data[:8] = (seed << 32 | number).to_bytes(8, "little")
-            return memoryview(data)
+            return [memoryview(data)]
 
         return TensorSource(TensorSpec(f"model/{number}", "U8", (len(blob),)), buffer)
 

@@ -40,7 +40,8 @@ from holdfast.runtime.restore import newest, open_checkpoint
 from holdfast.runtime.retention import Policy
 from holdfast.runtime.service import Service
 from holdfast.runtime.shelf import Shelf
-from holdfast.runtime.spool import Snapshot, Spool, TensorSource
+from holdfast.runtime.snapshot import Snapshot, TensorSource
+from holdfast.runtime.spool import Spool
 from holdfast.runtime.stores import FolderStore, open_store
 from holdfast.runtime.stores.base import Listing, Store
 from holdfast.runtime.upload import Uploader
@@ -94,7 +95,7 @@ class Bench:
             data = bytearray(self.blob)
             data[:8] = (self.sequence << 32 | number).to_bytes(8, "little")
             spec = TensorSpec(f"model/{number}", "F32", (len(data) // 4,))
-            return TensorSource(spec, lambda: memoryview(data))
+            return TensorSource(spec, lambda: [memoryview(data)])
 
         stem = Stem(1, self.sequence, SESSION)
         sources = [source(number) for number in range(count)]

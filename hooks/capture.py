@@ -7,25 +7,41 @@ TensorFlow's own buffers, without a copy in Python.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final
 
 import numpy as np
 
+from holdfast.hooks import headroom
 from holdfast.hooks.plain import flat_bytes
-from holdfast.hooks.reads import read_all
+from holdfast.hooks.reads import read, read_all
 from holdfast.hooks.variables import NamedVariable, tensor_spec
 from holdfast.runtime.crashpoints import reach
-from holdfast.runtime.spool import TensorSource
+from holdfast.runtime.objects import TensorSpec
+from holdfast.runtime.snapshot import TensorSource
+
+PART_BYTES: Final = 4 << 20
+"""What is read at a time of a variable where memory is short: hashed and written while it is still in the
+processor's cache, and so small that the C library keeps the block for the next part."""
 
 
-def references(variables: Sequence[NamedVariable]) -> list[TensorSource]:
-    """Takes a reference of every variable's present value, in the order in which to write them."""
+def references(variables: Sequence[NamedVariable], *, held: bool = False) -> list[TensorSource]:
+    """Takes a reference of every variable's present value, in the order in which to write them.
+
+    Where memory is short, none is taken: each variable is read when it is written, and the training must
+    wait until then.
+
+    Args:
+        variables: The variables.
+        held: They are not written yet, and perhaps never: so references are taken, whatever memory there is.
+    """
     ordered = in_update_order(variables)
-    tensors = read_all([one.variable for one in ordered])
-    sources = [
-        TensorSource(one.spec, _TensorBytes(tensor)) for one, tensor in zip(ordered, tensors, strict=True)
-    ]
+    short = "" if held else headroom.shortage(ordered)
+    if short:
+        sources = [_late_source(one, short) for one in ordered]
+    else:
+        tensors = read_all([one.variable for one in ordered])
+        sources = [_source(one.spec, tensor) for one, tensor in zip(ordered, tensors, strict=True)]
     reach("save.references")
     return sources
 
@@ -50,17 +66,61 @@ def in_update_order(variables: Sequence[NamedVariable]) -> list[NamedVariable]:
     return [variables[place] for place in order]
 
 
-class _TensorBytes:
-    """A tensor's own bytes."""
+def _source(spec: TensorSpec, tensor: Any) -> TensorSource:
+    reference = _Reference(tensor)
+    return TensorSource(spec, reference.parts, reference.address)
+
+
+class _Reference:
+    """A tensor that shares a variable's buffer."""
 
     __slots__ = ("tensor",)
 
     def __init__(self, tensor: Any) -> None:
         self.tensor = tensor
 
-    def __call__(self) -> memoryview:
-        # _numpy_internal shares a CPU tensor's buffer, which .numpy() would copy
-        return flat_bytes(getattr(self.tensor, "_numpy_internal", self.tensor.numpy)())
+    def parts(self) -> Iterable[memoryview]:
+        """Its bytes."""
+        return [flat_bytes(_array_of(self.tensor)())]
+
+    def address(self) -> int | None:
+        """Where they lie; None where that tells nothing."""
+        if "CPU" not in self.tensor.backing_device:
+            return None
+        array = _array_of(self.tensor)
+        first, second = array(), array()  # two copies that both live would lie in two places
+        places = {int(made.__array_interface__["data"][0]) for made in (first, second)}
+        return places.pop() if len(places) == 1 else None
+
+
+def _array_of(tensor: Any) -> Callable[[], np.ndarray[Any, Any]]:
+    """Gives a tensor as an array; of a CPU tensor, its own buffer, which ``numpy()`` would copy."""
+    made: Callable[[], np.ndarray[Any, Any]] = getattr(tensor, "_numpy_internal", tensor.numpy)
+    return made
+
+
+def _late_source(one: NamedVariable, why: str) -> TensorSource:
+    """Reads a variable only when it is written, a large one by ranges of its rows."""
+
+    def parts() -> Iterator[memoryview]:
+        rows = one.variable.shape[0] if one.variable.shape.rank else 0
+        if one.spec.nbytes <= PART_BYTES or not rows:
+            yield flat_bytes(_array_of(read(one.variable))())
+            return
+        step = max(1, rows * PART_BYTES // one.spec.nbytes)
+        for begin in range(0, rows, step):
+            yield flat_bytes(_array_of(_rows(one.variable, begin, min(rows, begin + step)))())
+
+    return TensorSource(one.spec, parts, late=why)
+
+
+def _rows(variable: Any, begin: int, end: int) -> Any:
+    """Some rows of a variable; not even one whose readers get copies is copied whole for it."""
+    from tensorflow.python.ops import gen_resource_variable_ops
+
+    return gen_resource_variable_ops.resource_gather(
+        variable.handle, np.arange(begin, end, dtype=np.int64), variable.dtype
+    )
 
 
 def array_sources(arrays: dict[str, np.ndarray[Any, Any]]) -> list[TensorSource]:
@@ -69,4 +129,4 @@ def array_sources(arrays: dict[str, np.ndarray[Any, Any]]) -> list[TensorSource]
 
 
 def _array_source(name: str, array: np.ndarray[Any, Any]) -> TensorSource:
-    return TensorSource(tensor_spec(name, array.dtype, array.shape), lambda: flat_bytes(array))
+    return TensorSource(tensor_spec(name, array.dtype, array.shape), lambda: [flat_bytes(array)])

@@ -73,6 +73,7 @@ class Handle:
             problem=problem,
             problem_since=daemon.error_since if daemon.error else 0.0,
             snapshot_problem=session.snapshot_problem,
+            memory_short=session.memory_short,
             fenced=session.fenced or bool(daemon.fenced),
             ended=session.closed,
             uploading=daemon.uploading,

@@ -15,7 +15,7 @@ from holdfast.hooks.loop_random import Generators
 from holdfast.hooks.objects import KINDS, Objects, Origin
 from holdfast.hooks.tracking import Tracker
 from holdfast.runtime.journal import Place, Slot
-from holdfast.runtime.spool import TensorSource
+from holdfast.runtime.snapshot import TensorSource
 
 
 class Groups:

@@ -14,7 +14,7 @@ from holdfast.runtime.journal import Slot
 from holdfast.runtime.manifest import Kind
 from holdfast.runtime.schedule import Burst
 from holdfast.runtime.session import Session
-from holdfast.runtime.spool import Snapshot, TensorSource
+from holdfast.runtime.snapshot import Snapshot, TensorSource
 
 KEPT_BYTES: Final = 64 << 20
 KEPT_SLOTS: Final = 128
@@ -46,6 +46,11 @@ class Piece:
     def nbytes(self) -> int:
         """Bytes of its tensors."""
         return sum(source.spec.nbytes for source in self.sources)
+
+    @property
+    def late(self) -> bool:
+        """Whether it must be written before anything is trained, since memory is short."""
+        return any(source.late for source in self.sources)
 
 
 class Companion(Protocol):
@@ -124,10 +129,14 @@ class Saving:
 
     def _milestone(self, piece: Piece, seconds: float) -> None:
         long = LONG_CALL_SECONDS * max(1.0, self.session.journal.remembered / LONG_CALLS)
-        if seconds >= long or self.session.due() or self._burst.take(time.monotonic()):
+        if seconds >= long or piece.late or self.session.due() or self._burst.take(time.monotonic()):
             self.save("milestone", piece)
             return
-        for one in (piece, *self._along(piece)):
+        along = self._along(piece)
+        if any(one.late for one in along):
+            self._submit("milestone", [*self._kept.values(), piece, *along])
+            return
+        for one in (piece, *along):
             self._kept.pop(one.slot.name, None)
             self._kept[one.slot.name] = one
         if len(self._kept) >= KEPT_SLOTS or sum(one.nbytes for one in self._kept.values()) > KEPT_BYTES:
@@ -177,7 +186,7 @@ def _sources(pieces: list[Piece]) -> list[TensorSource]:
     if len(pieces) == 1:
         return pieces[0].sources
     return [
-        TensorSource(replace(source.spec, name=f"{piece.slot.name}/{source.spec.name}"), source.buffer)
+        replace(source, spec=replace(source.spec, name=f"{piece.slot.name}/{source.spec.name}"))
         for piece in pieces
         for source in piece.sources
     ]

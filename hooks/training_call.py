@@ -274,7 +274,7 @@ class FitCall:
         self._phase = "tail"
         if self.session.active and time.monotonic() - self._held_at > HOLD_SECONDS and self._executions:
             self._held_at = time.monotonic()
-            self._held = self._take("tail")
+            self._held = self._take("tail", held=True)
         return logs
 
     def epoch_ends(self, epoch: int) -> None:
@@ -288,12 +288,12 @@ class FitCall:
         if self.model.stop_training or self._epoch >= self.epochs:
             # The milestone comes only after the callbacks' `on_train_end`, which may raise.
             if self.session.active and time.monotonic() - self._begun_at > HOLD_SECONDS:
-                self._held = self._take("epoch")
+                self._held = self._take("epoch", held=True)
             return
         if self.session.step_ended(epoch_ended=True):
             self._save("scheduled", self._take("epoch"))
         elif held:
-            self._held = self._take("epoch")
+            self._held = self._take("epoch", held=True)
 
     # --- the end ----------------------------------------------------------------------------
 
@@ -391,11 +391,11 @@ class FitCall:
         slot.record(bound.next_call, TrainingCall(self._definition, self.epochs, self._epoch))
         return slot
 
-    def _take(self, phase: Phase) -> Piece:
+    def _take(self, phase: Phase, *, held: bool = False) -> Piece:
         """Takes references of the whole state; milliseconds, whatever its size."""
         slot, bound = self._ensure_slot(), self.tracker.bound(self.model)
         wanted = self.engine.variables(self.model)
-        sources = capture.references(wanted)
+        sources = capture.references(wanted, held=held)
         arrays, objects = plain.Arrays("callbacks"), plain.Arrays("data")
         data, iterators = self._data_position(phase)
         state: dict[str, Any] = {

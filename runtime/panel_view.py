@@ -144,6 +144,8 @@ def _problems(status: Status, clock: Clock) -> tuple[str, ...]:
         found.append(f"{status.problem}{since}{todo}")
     if status.snapshot_problem:
         found.append(f"The last snapshot was not written: {status.snapshot_problem}. Training goes on")
+    if status.memory_short:
+        found.append(f"{status.memory_short}. The training waits while a snapshot is written")
     if status.warning:
         found.append(status.warning)
     return tuple(found)

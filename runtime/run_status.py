@@ -34,6 +34,7 @@ class Status:
         problem: What fails at present; empty for nothing that is known.
         problem_since: When that began.
         snapshot_problem: Why the last snapshot could not be written; empty where it was.
+        memory_short: Why the training waited while the last snapshot was written; empty where it did not.
         fenced: Whether another session has taken the run over, so that nothing more is saved.
         ended: Whether the session has ended.
         uploading: The checkpoint being uploaded; empty for none.
@@ -69,6 +70,7 @@ class Status:
     schedule_problem: str = ""
     problem_since: float = 0.0
     snapshot_problem: str = ""
+    memory_short: str = ""
     fenced: bool = False
     ended: bool = False
     uploading: str = ""

@@ -41,7 +41,8 @@ from holdfast.runtime.scheduler import Measured, Scheduler, Wishes
 from holdfast.runtime.service import Service
 from holdfast.runtime.settings import Settings
 from holdfast.runtime.shelf import Shelf
-from holdfast.runtime.spool import Snapshot, Spool, spool_folder
+from holdfast.runtime.snapshot import Snapshot
+from holdfast.runtime.spool import Spool, spool_folder
 from holdfast.runtime.startup import Evidence, Situation, failures, situation
 from holdfast.runtime.status import DaemonStatus
 from holdfast.runtime.stores import Store, normalise
@@ -86,6 +87,7 @@ class Session:
         last_committed: Manifest of the newest snapshot in the spool; None before the first of this session.
         last_step_at: Unix time in seconds at which a step of any training ended last; 0 before the first.
         snapshot_problem: Why the last snapshot could not be written; empty where it was.
+        memory_short: Why the training had to wait while the last snapshot was written; empty where it had not.
     """
 
     def __init__(
@@ -104,8 +106,9 @@ class Session:
         self.last_committed: Manifest | None = None
         self.began_at = time.time()
         self.last_step_at = 0.0
-        self.snapshot_problem = ""
+        self.snapshot_problem = self.memory_short = ""
         self._noted_step = LastStep()
+        self._unusable = ""
         self.ask_for_checkpoint: Callable[[], None] = lambda: None  # until something can be trained
         self._limits = LimitWatch()
         self._sequence = 0
@@ -228,9 +231,27 @@ class Session:
         ended, self._step_end = self._step_end, None
         measured = snapshot.kind in ("scheduled", "requested")  # else another thing than a step has ended
         self._scheduler.snapshot_begun(time.monotonic(), ended if measured else None, snapshot.nbytes)
-        self._writer.submit(stem, snapshot)
-        self._scheduler.pace.snapshot_handed(time.monotonic())
+        self.memory_short = late = snapshot.late
+        try:
+            self._writer.submit(stem, snapshot)
+            if late:
+                report.say_once("memory short", f"{late}. The training waits while a snapshot is written")
+                self._written_first()
+        finally:
+            self._scheduler.pace.snapshot_handed(time.monotonic())
         return True
+
+    def _written_first(self) -> None:
+        """Waits for the snapshot, come what may: what it has not read yet must not change."""
+        interrupt: KeyboardInterrupt | None = None
+        while True:
+            try:
+                self.flush()
+                break
+            except KeyboardInterrupt as error:
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
 
     def flush(self) -> None:
         """Waits until the last snapshot is committed to the spool."""
@@ -306,6 +327,7 @@ class Session:
         """Passes a checkpoint over from now on, and goes back to the journal of the one before."""
         report.say(str(error))
         self.damaged.add((error.origin, parse_stem(error.stem)))
+        self.spool.distrust()
         self._write_session_file(ended=False)  # the daemon must not build on it
         pair = newest(self.shelves, self.damaged, lambda one: report.say(str(one)))
         notes, self.journal = self.journal.resumptions, pair[1] if pair else Journal()
@@ -383,6 +405,7 @@ class Session:
         if self.closed:
             return
         self._writer.stop()
+        self.spool.let_go()
         self.closed = True
         self._stop.set()
         self._monitor.join()
@@ -470,6 +493,9 @@ class Session:
         now = time.monotonic()
         status = self.status()
         self._reschedule(status, now)
+        if status.unusable != self._unusable:  # what it shares with later snapshots must not be named again
+            self._unusable = status.unusable
+            self.spool.distrust()
         served = status.session == self.claim.session  # else the daemon ended with the session before
         if self.daemon.ensure() and served:
             report.say_once(

@@ -1,9 +1,10 @@
 """The spool: the local folder through which the kernel hands snapshots to the daemon.
 
-It has a store's layout (``objects/``, ``manifests/``) and formats, with the whole state in one object
-a snapshot. It must outlive processes, not the machine, so nothing here is synced to disk. Files of
-superseded snapshots are written over again, since the first touch of fresh pages costs as much
-as the copy itself; whoever reads one holds a shared lock, whoever takes one an exclusive one.
+It has a store's layout (``objects/``, ``manifests/``) and formats. A snapshot's manifest names the object with
+what changed, and older ones for what did not. It must outlive processes, not the machine, so nothing here is
+synced to disk. Files that no manifest names any more are written over again, since the first touch of fresh
+pages costs as much as the copy itself. Whoever reads an object, or is about to name it in a manifest, holds a
+shared lock on it; whoever takes it an exclusive one, and looks once more then that nobody names it.
 """
 
 from __future__ import annotations
@@ -13,22 +14,22 @@ import fcntl
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
-
-import xxhash
+from typing import Final, NamedTuple
 
 from holdfast.runtime.crashpoints import reach
 from holdfast.runtime.errors import FormatInvalid, ObjectNotFound, SpoolFull
-from holdfast.runtime.files import TEMPORARY_SUFFIX, move, replace_atomically, write_at
-from holdfast.runtime.manifest import Kind, Manifest, TensorRecord, manifest_from_bytes
-from holdfast.runtime.names import MANIFEST_SUFFIX, OBJECT_SUFFIX, Stem, parse_stem
-from holdfast.runtime.objects import TensorSpec, encode_header
+from holdfast.runtime.files import TEMPORARY_SUFFIX, move, replace_atomically
+from holdfast.runtime.manifest import Manifest, TensorRecord, manifest_from_bytes
+from holdfast.runtime.names import OBJECT_SUFFIX, Stem, parse_stem
 from holdfast.runtime.schedule import Waiting, superseded
+from holdfast.runtime.snapshot import Snapshot, TensorSource
+from holdfast.runtime.spool_object import WrittenTensor, write_object
 from holdfast.runtime.stores.folder import FolderStore
+from holdfast.runtime.unchanged import Unchanged
 
 KEEP_NEWEST: Final = 2
 """Snapshots kept whatever happens: the newest, and one to fall back on should it be damaged."""
@@ -36,8 +37,15 @@ KEEP_NEWEST: Final = 2
 LIVE_WRITER_SECONDS: Final = 5.0
 """An object without a manifest that is younger may be a live writer's, which commits it just now."""
 
-CHUNK_BYTES: Final = 4 << 20
-"""Bytes hashed, then written, at a time: small enough to still be in the processor's cache."""
+LIVE_SHARE: Final = 0.5
+"""Share of an object's bytes that must still be needed for it to be named once more: with less, these bytes are
+written anew, so that the spool is never larger than twice what its snapshots need."""
+
+ENDS: Final = ("milestone", "interrupted")
+"""Snapshots after which nothing is trained for a while: then no reference is kept."""
+
+MOST_OBJECTS: Final = 8
+"""Older objects that a snapshot names at the most; what lies in further ones is written anew, together."""
 
 
 def spool_folder(base: Path, store_url: str, run: str) -> Path:
@@ -46,35 +54,11 @@ def spool_folder(base: Path, store_url: str, run: str) -> Path:
     return base / "spools" / key
 
 
-@dataclass(slots=True)
-class TensorSource:
-    """A tensor that is still to be written.
+class _Committed(NamedTuple):
+    """What is known of a snapshot whose manifest has been read."""
 
-    Attributes:
-        spec: Name, dtype and shape.
-        buffer: Gives the tensor's bytes; called on the writer thread, and then forgotten, so that the memory
-            it holds on to is free as soon as it is written.
-    """
-
-    spec: TensorSpec
-    buffer: Callable[[], memoryview] | None
-
-
-@dataclass(slots=True)
-class Snapshot:
-    """A consistent set of tensor references, with the Python state beside it."""
-
-    kind: Kind
-    slots: tuple[str, ...]
-    sources: list[TensorSource]
-    taken_at: float
-    journal: dict[str, Any] = field(default_factory=dict)
-    state: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all its tensors."""
-        return sum(source.spec.nbytes for source in self.sources)
+    waiting: Waiting
+    objects: frozenset[str]
 
 
 class Spool(FolderStore):
@@ -84,7 +68,9 @@ class Spool(FolderStore):
         super().__init__(folder)
         self.objects = folder / "objects"
         self.manifests = folder / "manifests"
-        self._seen: dict[Stem, Waiting] = {}
+        self._seen: dict[Stem, _Committed] = {}
+        self._unchanged = Unchanged()
+        self._distrusted = False
 
     def make_folders(self) -> None:
         """Creates the folders, readable by this user alone, and clears what a dead writer left."""
@@ -93,10 +79,10 @@ class Spool(FolderStore):
             folder.mkdir(exist_ok=True)
             for leftover in folder.glob(f".*{TEMPORARY_SUFFIX}"):
                 leftover.unlink(missing_ok=True)
+        named = {name for stem in self._look() for name in self._objects_of(stem)}
         for path in self.objects.glob(f"*{OBJECT_SUFFIX}"):
-            committed = self.manifests / f"{path.name.removesuffix(OBJECT_SUFFIX)}{MANIFEST_SUFFIX}"
             with suppress(FileNotFoundError):
-                if not committed.exists() and time.time() - path.stat().st_mtime > LIVE_WRITER_SECONDS:
+                if path.name not in named and time.time() - path.stat().st_mtime > LIVE_WRITER_SECONDS:
                     path.unlink()
 
     def stems(self) -> list[Stem]:
@@ -167,58 +153,100 @@ class Spool(FolderStore):
 
     def _write(self, run: str, stem: Stem, snapshot: Snapshot) -> Manifest:
         reach("spool.object.begin")
-        header, offsets = encode_header([source.spec for source in snapshot.sources])
-        temporary = self.objects / f".{stem.object_name()}{TEMPORARY_SUFFIX}"
-        self._recycle_into(temporary)
+        if self._distrusted:
+            self._distrusted = False
+            self._unchanged.forget()
+        if snapshot.late:
+            self._unchanged.let_go()
+        keep = snapshot.kind == "milestone"
+        made: list[Path] = []
         try:
-            descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                write_at(descriptor, memoryview(header), 0)
-                hashes = [
-                    _write_tensor(descriptor, source, offset, keep=snapshot.kind == "milestone")
-                    for source, offset in zip(snapshot.sources, offsets, strict=True)
-                ]
-                os.ftruncate(descriptor, len(header) + snapshot.nbytes)
-            finally:
-                os.close(descriptor)
-            reach("spool.object.written")
-            move(temporary, self.objects / stem.object_name())
+            with ExitStack() as locks:  # until the manifest names what is locked
+                same = self._unchanged.find(snapshot)
+                there = self._still_there(same, locks)
+                changed = [one for one in snapshot.sources if one.spec.name not in same]
+                moved = [one for one in snapshot.sources if one.spec.name in same.keys() - there.keys()]
+                for one in snapshot.sources:
+                    if one.spec.name in same:
+                        self._unchanged.hold(snapshot, one)
+                written: list[WrittenTensor] = []
+                # What does not change gets an object of its own, which is named as long as that is so.
+                for part, sources in enumerate((changed, moved)):
+                    if sources:
+                        written += self._write_object(stem.object_name(part), sources, made, locks, keep=keep)
+                reach("spool.object.written")
+                records = there | {one.record.spec.name: one.record for one in written}
+                manifest = self._commit(run, stem, snapshot, records)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            for path in made:
+                path.unlink(missing_ok=True)
             raise
-        records = tuple(
-            TensorRecord(source.spec, stem.object_name(), offset, digest)
-            for source, offset, digest in zip(snapshot.sources, offsets, hashes, strict=True)
-        )
+        reach("spool.committed")
+        for new in written:
+            self._unchanged.written(snapshot, new.record, new.probe)
+        if snapshot.kind in ENDS:
+            self._unchanged.let_go()
+        for source in snapshot.sources:
+            source.let_go()
+        return manifest
+
+    def _still_there(self, same: Mapping[str, TensorRecord], locks: ExitStack) -> dict[str, TensorRecord]:
+        """Those of the unchanged tensors whose objects are to be named once more, and are locked now."""
+        live: dict[str, int] = {}
+        ends: dict[str, int] = {}
+        for record in same.values():
+            live[record.object] = live.get(record.object, 0) + record.spec.nbytes
+            ends[record.object] = max(ends.get(record.object, 0), record.offset + record.spec.nbytes)
+        usable = set()
+        for name in sorted(live, key=live.__getitem__, reverse=True)[:MOST_OBJECTS]:
+            path = self.objects / name
+            with suppress(ObjectNotFound, FileNotFoundError):
+                size = path.stat().st_size
+                if ends[name] <= size and live[name] >= LIVE_SHARE * size:
+                    locks.enter_context(self.shared(path))
+                    usable.add(name)
+        return {name: record for name, record in same.items() if record.object in usable}
+
+    def _write_object(
+        self, name: str, sources: list[TensorSource], made: list[Path], locks: ExitStack, *, keep: bool
+    ) -> list[WrittenTensor]:
+        temporary, path = self.objects / f".{name}{TEMPORARY_SUFFIX}", self.objects / name
+        made += (temporary, path)
+        for stem in self._superseded(KEEP_NEWEST):
+            if self._take(stem, temporary):
+                break
+        written = write_object(temporary, name, sources, locks, keep=keep)
+        move(temporary, path)
+        return written
+
+    def _commit(
+        self, run: str, stem: Stem, snapshot: Snapshot, records: Mapping[str, TensorRecord]
+    ) -> Manifest:
         manifest = Manifest(
             run,
             stem,
             snapshot.taken_at,
             snapshot.kind,
             snapshot.slots,
-            records,
+            tuple(replace(records[one.spec.name], spec=one.spec) for one in snapshot.sources),
             snapshot.journal,
             snapshot.state,
         )
         reach("spool.manifest.begin")
         path = self.manifests / stem.manifest_name
-        try:
-            replace_atomically(
-                path, manifest.to_bytes(), durable=False, before_rename=lambda: reach("spool.manifest.written")
-            )
-        except BaseException:
-            (self.objects / stem.object_name()).unlink(missing_ok=True)
-            raise
-        reach("spool.committed")
-        for source in snapshot.sources:
-            source.buffer = None
+        replace_atomically(
+            path, manifest.to_bytes(), durable=False, before_rename=lambda: reach("spool.manifest.written")
+        )
+        self._seen[stem] = _committed(manifest)
         return manifest
 
-    def _recycle_into(self, temporary: Path) -> None:
-        """Makes the file of a superseded snapshot the one to write, where there is one."""
-        for stem in self._superseded(KEEP_NEWEST):
-            if self._take(stem, temporary):
-                return
+    def let_go(self) -> None:
+        """Drops the references of unchanged tensors that are kept between snapshots."""
+        self._unchanged.let_go()
+
+    def distrust(self) -> None:
+        """The local disk has damaged something: the next snapshot is written whole. From any thread."""
+        self._distrusted = True
 
     def drop_superseded(self, keep_newest: int = KEEP_NEWEST) -> None:
         """Deletes the snapshots that nobody needs."""
@@ -236,47 +264,65 @@ class Spool(FolderStore):
 
     def waiting(self) -> list[Waiting]:
         """The committed snapshots with what decides about them, oldest first; damaged ones are left out."""
+        stems = self._look()
+        return [self._seen[stem].waiting for stem in stems if stem in self._seen]
+
+    def _look(self) -> list[Stem]:
+        """Reads the manifests that are new, and forgets those that are gone; returns all snapshots."""
         stems = self.stems()
         self._seen = {stem: self._seen[stem] for stem in stems if stem in self._seen}
         for stem in stems:
             if stem not in self._seen:  # immutable, so read once
                 with suppress(ObjectNotFound, FormatInvalid):
-                    manifest = self.manifest(stem)
-                    self._seen[stem] = Waiting(stem, manifest.kind, manifest.slots)
-        return [self._seen[stem] for stem in stems if stem in self._seen]
+                    self._seen[stem] = _committed(self.manifest(stem))
+        return stems
+
+    def _objects_of(self, stem: Stem) -> frozenset[str]:
+        """The objects that a snapshot names; of one whose manifest is damaged, those that it wrote."""
+        if stem in self._seen:
+            return self._seen[stem].objects
+        return frozenset(path.name for path in self.objects.glob(f"{stem}*{OBJECT_SUFFIX}"))
+
+    def _only_of(self, stem: Stem) -> frozenset[str]:
+        """The objects that a snapshot needs and no other one."""
+        others = [self._objects_of(other) for other in self._look() if other != stem]
+        return self._objects_of(stem).difference(*others)
 
     def _take(self, stem: Stem, target: Path | None) -> bool:
-        """Moves a snapshot's object to ``target``, or deletes it; its manifest goes first."""
-        path = self.objects / stem.object_name()
-        with (
-            suppress(ObjectNotFound, FileNotFoundError),
-            _opened(path, os.O_RDWR, fcntl.LOCK_EX),
-        ):
+        """Deletes a snapshot and the objects that it alone needs, unless somebody reads one of them just now.
+
+        Args:
+            stem: The snapshot. Its manifest goes first.
+            target: Where to move the largest of these objects, instead of deleting it.
+
+        Returns:
+            Whether there is a file at ``target`` now.
+        """
+        alone = self._only_of(stem)
+        with ExitStack() as locks:
+            sizes = {}
+            for path in (self.objects / name for name in alone):
+                try:
+                    descriptor = locks.enter_context(_opened(path, os.O_RDWR, fcntl.LOCK_EX))
+                    sizes[path] = os.fstat(descriptor).st_size
+                except ObjectNotFound:
+                    if path.exists():
+                        return False
+            if self._only_of(stem) != alone:  # named meanwhile, or deleted by another process
+                return False
             (self.manifests / stem.manifest_name).unlink(missing_ok=True)
-            if target is None:
-                path.unlink()
-            else:
-                move(path, target)
-            return True
-        return False
+            paths = sorted(sizes, key=sizes.__getitem__)
+            moved = target is not None and bool(paths)
+            if target is not None and paths:
+                move(paths.pop(), target)
+            for path in paths:
+                path.unlink(missing_ok=True)
+        return moved
 
 
-def _write_tensor(descriptor: int, source: TensorSource, offset: int, *, keep: bool) -> str:
-    """Writes one tensor and returns its hash; unless it is kept, lets go of it.
-
-    Hashed here, next to its source, so that all that can happen to the bytes from now on is found out.
-    """
-    assert source.buffer is not None, "a snapshot is written once"
-    view = source.buffer()
-    digest = xxhash.xxh3_128()
-    for begin in range(0, len(view), CHUNK_BYTES):
-        chunk = view[begin : begin + CHUNK_BYTES]
-        digest.update(chunk)
-        write_at(descriptor, chunk, offset + begin)
-    reach("spool.object.middle")
-    if not keep:
-        source.buffer = None
-    return digest.hexdigest()
+def _committed(manifest: Manifest) -> _Committed:
+    waiting = Waiting(manifest.stem, manifest.kind, manifest.slots)
+    return _Committed(waiting, frozenset(record.object for record in manifest.tensors))
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -109,8 +109,12 @@ class Uploader:
             objects = dict(self._left.objects)
             kept |= self._left.records
         elif changed:
-            with self.spool.shared(self.spool.objects / changed[0].object) as descriptor:
-                pieces = [self._piece(snapshot, record, descriptor) for record in changed]
+            with ExitStack() as locks:
+                names = {record.object for record in changed}
+                opened = {
+                    name: locks.enter_context(self.spool.shared(self.spool.objects / name)) for name in names
+                }
+                pieces = [self._piece(snapshot, record, opened[record.object]) for record in changed]
                 reach("store.object.begin")
                 records = self._write_objects(snapshot.stem, pieces, objects, progress)
                 self.catalogue.objects.update(objects)  # orphans, should the manifest not come through
@@ -124,9 +128,9 @@ class Uploader:
         reach("store.manifest.written")
         self._left = None
         self.catalogue.add(manifest, objects)
-        names = {record.spec.name for record in changed}
+        written = {record.spec.name for record in changed}
         for record in manifest.tensors:
-            if record.spec.name in names:
+            if record.spec.name in written:
                 self._partial.written(snapshot.slots, record)
         return Written(manifest, (*map(object_path, objects), snapshot.stem.manifest_path))
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from holdfast.runtime import spool as spool_module
+from holdfast.runtime import spool_object
 from holdfast.runtime.errors import ObjectNotFound, StoreRefused, StoreUnavailable
 from holdfast.runtime.stores.base import Capabilities, Confirmation, Content, Listing, Quota
 from holdfast.runtime.stores.folder import FolderStore
@@ -83,7 +84,7 @@ def full_disk(*, after_bytes: int = 0) -> Iterator[None]:
         os.pwrite(descriptor, data, offset)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spool_module, "write_at", write_at)
+        patch.setattr(spool_object, "write_at", write_at)
         yield
 
 

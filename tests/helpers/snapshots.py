@@ -17,7 +17,8 @@ from holdfast.runtime.objects import TensorSpec
 from holdfast.runtime.restore import Checkpoint, open_checkpoint
 from holdfast.runtime.retention import Deletions, Policy
 from holdfast.runtime.shelf import Shelf
-from holdfast.runtime.spool import Snapshot, Spool, TensorSource
+from holdfast.runtime.snapshot import Snapshot, TensorSource
+from holdfast.runtime.spool import Spool
 from holdfast.runtime.stores.base import Content, Store
 from holdfast.runtime.upkeep import Upkeep
 from holdfast.runtime.upload import Uploader
@@ -53,7 +54,7 @@ def snapshot(
     """A snapshot that holds ``tensors``."""
 
     def source(name: str, data: bytes) -> TensorSource:
-        return TensorSource(TensorSpec(name, "U8", (len(data),)), lambda: memoryview(data))
+        return TensorSource(TensorSpec(name, "U8", (len(data),)), lambda: [memoryview(data)])
 
     sources = [source(name, data) for name, data in tensors.items()]
     return Snapshot(kind, slots, sources, TAKEN_AT, journal or {"slots": []}, state or {})

@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from helpers.training import At, Model, Start
 from holdfast.hooks import assigning, landing
-from holdfast.hooks.capture import read
 from holdfast.hooks.landing import Landing
+from holdfast.hooks.reads import read
 from holdfast.hooks.variables import DTYPES, tensor_spec
 from holdfast.runtime.manifest import TensorRecord
 

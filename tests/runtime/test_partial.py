@@ -18,7 +18,8 @@ from holdfast.runtime.errors import CheckpointDamaged, StoreUnavailable
 from holdfast.runtime.manifest import Manifest
 from holdfast.runtime.objects import TensorSpec, decode_header
 from holdfast.runtime.partial import LARGE_BYTES, MAX_PATCHES, ChangedRows
-from holdfast.runtime.spool import Snapshot, Spool, TensorSource
+from holdfast.runtime.snapshot import Snapshot, TensorSource
+from holdfast.runtime.spool import Spool
 from holdfast.runtime.stores import FolderStore
 from holdfast.runtime.upload import Uploader
 from holdfast.runtime.writing import Rows
@@ -64,7 +65,7 @@ class Table:
 
     def snapshot(self, data: bytes) -> Snapshot:
         """The table with these bytes."""
-        source = TensorSource(self.spec, lambda: memoryview(data))
+        source = TensorSource(self.spec, lambda: [memoryview(data)])
         return Snapshot("scheduled", ("slot",), [source], TAKEN_AT, {"slots": []})
 
     @property

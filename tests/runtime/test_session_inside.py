@@ -174,7 +174,7 @@ def test_a_full_disk_is_said_once_and_the_snapshots_after_it_are_written(
 def test_a_snapshot_that_raises_is_said_once_and_training_goes_on(start: Opener, said: list[str]) -> None:
     session = start()
     broken = snapshot(contents(1))
-    broken.sources[1].buffer = lambda: memoryview(bytes(1 // 0))
+    broken.sources[1].buffer = lambda: [memoryview(bytes(1 // 0))]
     assert session.submit(broken)
     session.flush()
     assert sum("could not be written" in line for line in said) == 1

@@ -82,7 +82,7 @@ def test_other_failures_of_the_disk_are_not_called_full(spool: Spool, monkeypatc
     def fails(descriptor: int, data: memoryview, offset: int) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("holdfast.runtime.spool.write_at", fails)
+    monkeypatch.setattr("holdfast.runtime.spool_object.write_at", fails)
     with pytest.raises(OSError, match="Input/output"):
         spool.write("run", stem(1), snapshot(contents(1)))
     assert list(spool.objects.iterdir()) == []
