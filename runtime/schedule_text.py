@@ -72,7 +72,7 @@ class News:
 
 
 def _worth_saying(measured: Measured) -> list[Clash]:
-    if not measured.settled:
+    if not measured.sure:
         return []
     return [clash for clash in measured.plan.clashes if clash.loses > clash.bound * MUCH]
 

@@ -69,7 +69,7 @@ def test_the_first_ones_that_are_dear_do_not_stretch_the_interval_for_long() -> 
         now, due = train(scheduler, now, 2.0)
         assert not due
     assert max(gaps) <= LEARNING * BUDGET.snapshot_seconds + 1.0
-    assert scheduler.measured.settled
+    assert scheduler.pace.costs.settled and scheduler.measured.sure
     assert scheduler.measured.plan.snapshot_seconds < 20.0
 
 
@@ -114,7 +114,7 @@ DEAR = Measured(
     stall=0.1,
     snapshot_cost=0.9,
     snapshot_takes=1.0,
-    settled=True,
+    sure=True,
 )
 
 
@@ -138,7 +138,7 @@ def test_a_bound_that_cannot_be_kept_is_told_with_why_and_what_would_keep_it() -
         both, BUDGET
     )
     assert schedule_text.problem(both, BUDGET).endswith("overhead_percent: 5.6 would keep both")
-    assert schedule_text.problem(replace(DEAR, settled=False), BUDGET) == ""
+    assert schedule_text.problem(replace(DEAR, sure=False), BUDGET) == ""
     assert schedule_text.problem(replace(DEAR, plan=Plan(15.0, 120.0)), BUDGET) == ""
 
 
