@@ -130,6 +130,11 @@ class Costs:
         """Whether the cost of a snapshot is known from more than the first ones, or cannot be known better."""
         return self._made > WARM and (self._made > 3 * WARM or any(one.measured for one in self._alike()))
 
+    @property
+    def sure(self) -> bool:
+        """Whether so from more than one: enough to speak of it."""
+        return self.settled and self._made > WARM + 1
+
     def _alike(self) -> list[Sample]:
         if not self._snapshots:
             return []

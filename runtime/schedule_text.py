@@ -10,7 +10,7 @@ from holdfast.runtime import report
 from holdfast.runtime.budget import Clash
 from holdfast.runtime.scheduler import Measured, Wishes
 
-MUCH: Final = 1.1
+MUCH: Final = 1.25
 """A bound that is missed by less than this factor is not worth a line."""
 
 NEWS: Final = 2.0
@@ -62,8 +62,7 @@ class News:
         """Whether to say what is the matter now."""
         now = tuple(clash.loses for clash in _worth_saying(measured))
         if not now:
-            self._said = ()
-            return False
+            return False  # should it come back as it was, it has been said
         if len(now) == len(self._said) and all(
             1 / NEWS < a / b < NEWS for a, b in zip(now, self._said, strict=True)
         ):
@@ -73,7 +72,7 @@ class News:
 
 
 def _worth_saying(measured: Measured) -> list[Clash]:
-    if not measured.settled:
+    if not measured.sure:
         return []
     return [clash for clash in measured.plan.clashes if clash.loses > clash.bound * MUCH]
 
@@ -106,10 +105,15 @@ def _short(seconds: float) -> str:
     )
 
 
+def _span(seconds: float) -> str:
+    """Finer than `report.ago`: two spans of minutes are compared here."""
+    whole = seconds >= 600 or (seconds >= 120 and seconds % 60 == 0)
+    return report.ago(seconds) if whole or seconds < 10 else f"{math.ceil(seconds)} s"
+
+
 def _losses(clashes: list[Clash]) -> str:
     told = [
-        f"{_WHO[clash.tier]} may lose {report.ago(math.ceil(clash.loses))} of training rather than "
-        f"{report.ago(clash.bound)}"
+        f"{_WHO[clash.tier]} may lose {_span(clash.loses)} of training rather than {_span(clash.bound)}"
         for clash in clashes
     ]
     return ", and ".join(told)
@@ -117,7 +121,7 @@ def _losses(clashes: list[Clash]) -> str:
 
 def _remedy(clashes: list[Clash]) -> str:
     needed = max(clash.needed or 0.0 for clash in clashes)
-    kept = "both" if len(clashes) > 1 else report.ago(clashes[0].bound)
+    kept = "both" if len(clashes) > 1 else _span(clashes[0].bound)
     if needed >= 1:
         return f"no overhead_percent would keep {kept}"
     return f"overhead_percent: {_rounded_up(100 * needed):g} would keep {kept}"

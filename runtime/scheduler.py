@@ -60,7 +60,7 @@ class Measured:
         upload_takes: Seconds until it is over.
         step: Seconds that a step takes.
         overhead: Share of the training so far that both took, as measured; None before anything was.
-        settled: Whether more than the first snapshots are known.
+        sure: Whether that is known well enough to speak of it.
     """
 
     plan: Plan
@@ -71,7 +71,7 @@ class Measured:
     upload_takes: float = 0.0
     step: float = 0.0
     overhead: float | None = None
-    settled: bool = False
+    sure: bool = False
 
 
 @dataclass(slots=True)
@@ -166,7 +166,7 @@ class Scheduler:
             costs.upload_takes,
             step,
             max(0.0, self.pace.spent) / trained if trained and costs.stall is not None else None,
-            costs.settled,
+            costs.sure,
         )
         self._set_intervals(self._next_interval(plan))
 

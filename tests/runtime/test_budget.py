@@ -70,6 +70,13 @@ def test_a_bound_that_can_be_kept_is_kept_where_the_other_cannot() -> None:
     assert plan.overhead == pytest.approx(0.01)
 
 
+def test_so_is_that_of_snapshots_where_uploads_are_dear() -> None:
+    plan = choose(replace(SNAPSHOT, cost=0.005), replace(UPLOAD, cost=5.0), 0.01)
+    assert plan.snapshot_seconds == pytest.approx(15.0 - 0.2)
+    assert [clash.tier for clash in plan.clashes] == ["upload"]
+    assert plan.overhead == pytest.approx(0.01)
+
+
 def test_where_writing_takes_too_long_no_budget_keeps_the_bound() -> None:
     plan = choose(replace(SNAPSHOT, takes=20.0), UPLOAD, 1.0)
     assert [(clash.tier, clash.needed) for clash in plan.clashes][:1] == [("snapshot", None)]

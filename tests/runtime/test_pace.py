@@ -143,7 +143,7 @@ def test_an_upload_is_evaluated_with_the_snapshots_in_it_left_out() -> None:
         training.slow_down(30.0, 3.0)
         training.train(5.0)
         training.pace.upload(begun, None)
-        training.snapshot(1.0, 0.5)
+        training.snapshot(12.0, 5.0)
         training.train(begun + 40.0 - training.now)
         training.pace.upload(begun, begun + 30.0)
         training.pace.look(training.now)
@@ -151,7 +151,7 @@ def test_an_upload_is_evaluated_with_the_snapshots_in_it_left_out() -> None:
         training.pace.look(training.now)
     assert training.pace.costs.upload == pytest.approx(3.0, rel=0.2)
     assert training.pace.costs.upload_takes == pytest.approx(30.0)
-    assert training.pace.costs.snapshot == pytest.approx(0.5 + STALL, rel=0.4)
+    assert training.pace.costs.snapshot == pytest.approx(5.0 + STALL, rel=0.2)
 
 
 def test_an_upload_whose_end_nobody_knows_is_over_and_has_no_cost() -> None:
@@ -174,6 +174,8 @@ def test_the_ends_of_epochs_and_the_time_between_calls_are_no_steps() -> None:
         training.train(2.0)
         training.now += 1.0  # a validation
         training.pace.epoch_ended(training.now)
+        training.now += 1.0  # what makes the next one's data
+    training.train(2.0)
     training.pace.look(training.now)
     assert training.pace.step_seconds == pytest.approx(0.03)
     training.now += 3600.0
@@ -181,7 +183,30 @@ def test_the_ends_of_epochs_and_the_time_between_calls_are_no_steps() -> None:
     training.train(20.0)
     training.pace.look(training.now)
     assert training.pace.step_seconds == pytest.approx(0.03)
-    assert training.pace.trained == pytest.approx(40.0, rel=0.05)
+    assert training.pace.trained == pytest.approx(42.0, rel=0.05)
+
+
+def test_a_hiccup_is_no_step() -> None:
+    training = Training(steady(0.03))
+    for _ in range(4):
+        training.train(4.0)
+        training.now += 2.0
+    training.train(2.0)
+    training.pace.look(training.now)
+    assert training.pace.step_seconds == pytest.approx(0.03, rel=0.01)
+
+
+def test_a_snapshot_costs_no_more_than_training_that_stands_still_while_it_is_written() -> None:
+    training = Training(steady(0.03))
+    training.train(20.0)
+    training.pace.snapshot_begun(training.now, training.now - STALL, 1000)
+    training.pace.snapshot_handed(training.now)
+    training.now += 600.0  # the machine slept, say
+    training.pace.snapshot_over(training.now - 599.0, written=True)
+    training.train(5.0)
+    training.pace.look(training.now)
+    cost = training.pace.costs.snapshot
+    assert cost is not None and cost <= 2.1 * 1.0
 
 
 def test_epochs_of_one_step_are_counted() -> None:

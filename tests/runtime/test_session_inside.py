@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,19 @@ def test_the_interval_that_was_chosen_reaches_the_daemon_and_a_wait_goes_before_
     assert session.wait(progress=False)
     assert during == [0.0]
     assert told() == session.schedule.plan.persist_seconds
+
+
+def test_when_an_upload_began_and_ended_is_told_to_the_schedule(start: Opener) -> None:
+    session = start()
+    submit(session, 1)
+    assert session.wait(timeout=60, progress=False)
+    status = session.status()
+    assert session.began_at <= status.uploaded_from <= status.uploaded_to <= time.time()
+    session._look_once()
+    upload = session._scheduler.pace._uploads[-1]
+    assert upload.over is not None
+    assert upload.over - upload.begun == pytest.approx(status.uploaded_to - status.uploaded_from, abs=0.01)
+    assert upload.over <= time.monotonic()
 
 
 def test_how_the_session_before_ended_counts_for_the_failures_to_be_expected(start: Opener) -> None:
