@@ -65,8 +65,8 @@ def test_the_small_files_of_what_changes_are_written_over_again(spool: Spool) ->
     assert len(list(spool.objects.iterdir())) == 4
 
 
-def test_what_changes_not_after_all_is_written_as_it_is(spool: Spool) -> None:
-    before = frozen(2)
+def test_what_changed_only_at_its_end_is_written(spool: Spool) -> None:
+    before = contents(0, count=2, nbytes=3 * unchanged.PROBE_BYTES)
     write(spool, 1, before)
     for name in before:
         after = bytearray(before[name])
