@@ -73,8 +73,9 @@ class Findings:
         }
         (out / "results.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
         head = f"# What Holdfast costs\n\nMeasured on {in_words(self.machine)}."
-        lost = [f"{name} could not be measured." for name in self.failed]
-        page = [" ".join([head, *lost]) + "\n", *(one.markdown() for one in found)]
+        remarks = ["A quick look: small states, few turns."] if self.machine["quick"] else []
+        remarks += [f"{name} could not be measured." for name in self.failed]
+        page = [" ".join([head, *remarks]) + "\n", *(one.markdown() for one in found)]
         (out / "results.md").write_text("\n".join(page), encoding="utf-8")
         text = "\n".join([f"{head} Every block.\n", *(one.markdown() for one in details)])
         (out / "details.md").write_text(text, encoding="utf-8")
@@ -91,7 +92,7 @@ def main(
     """Measures everything, and writes results.json, results.md and details.md."""
     began = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
-    found = Findings(about_machine(), missing())
+    found = Findings(about_machine() | {"quick": quick}, missing())
     blocks = [one.without(found.missing) for one in (QUICK if quick else FULL) if _wanted(one.name, only)]
     parts = [one for one in PARTS if _wanted(one, only)]
     if not blocks and not parts:

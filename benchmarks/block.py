@@ -17,7 +17,7 @@ import ours
 from measure import Clock, Meter
 from peers import Nothing, Variant, make_peer
 from plan import HOLDFAST, NONE, UPLOADED, Block, State
-from subject import limit_cores, make_data, make_model
+from subject import make_data, make_model, prepare
 
 PIECE: Final = 256 << 20
 """Bytes: what is larger is copied in pieces, each of which is larger than the processor's cache."""
@@ -27,7 +27,7 @@ COPIES: Final = 5
 
 def main(block: Block) -> None:
     """Trains one model, the variants taking turns, and leaves nothing behind."""
-    limit_cores(block.regime)
+    prepare(block)
     with tempfile.TemporaryDirectory(prefix="holdfast-bench-", ignore_cleanup_errors=True) as name:
         handle, daemon = ours.start(name, **ours.FORCED)
         try:

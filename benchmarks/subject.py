@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from plan import Block, Regime
+from plan import Block
 
 LAYERS: Final = 6
 """Always the same, so that only the size changes; at 300 MB 17 MB a matrix."""
@@ -38,10 +38,12 @@ FROZEN: Final = 0.95
 """Share of the state's bytes that never changes when fine-tuning."""
 
 
-def limit_cores(regime: Regime) -> None:
+def prepare(block: Block) -> None:
     """Leaves TensorFlow one core where one is to be free. Comes before anything else of TensorFlow."""
-    if regime == "free":
+    if block.regime == "free":
         tf.config.threading.set_intra_op_parallelism_threads(1)
+    if block.variables:  # minutes go into optimizing a graph that updates thousands of them
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
 def make_model(block: Block) -> Any:
