@@ -44,10 +44,10 @@ class Shelf:
             found = []
             for name, size in sizes.items():
                 with suppress(FormatInvalid):
-                    stem = parse_stem(name)
-                    if self.manifest_path(stem) == f"{folder}/{name}":
-                        found.append((stem, size))
-            yield from sorted(found, reverse=True)
+                    found.append((parse_stem(name), size, f"{folder}/{name}"))
+            for stem, size, path in sorted(found, reverse=True):
+                if path == self.manifest_path(stem):  # else not ours: let be
+                    yield stem, size
 
     def stems(self) -> list[Stem]:
         """All the checkpoints here, newest first, by their manifests' names alone."""
