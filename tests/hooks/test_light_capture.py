@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from helpers.training import At, Model, Start, bits
-from holdfast.hooks import capture, headroom
+from holdfast.hooks import capture, headroom, reads
 from holdfast.hooks.handle import Handle
 from holdfast.hooks.variables import NamedVariable
 from holdfast.runtime import memory
@@ -138,7 +138,7 @@ def test_only_a_reference_that_is_held_makes_an_update_copy_the_variable(
     variable = tf.Variable(tf.zeros((1000, 1000)))
 
     def place() -> int:
-        return int(capture.read(variable)._numpy_internal().__array_interface__["data"][0])
+        return int(reads.read(variable)._numpy_internal().__array_interface__["data"][0])
 
     before = place()
     sources = capture.references([NamedVariable("model/0", "", variable)])
