@@ -25,8 +25,8 @@ PRIOR_FAILURES: Final = 2.0
 SNAPSHOT_FLOOR: Final = 5.0
 """Snapshots do not follow each other faster, in seconds, unless the user wants them to."""
 
-UPLOAD_FLOOR: Final = 60.0
-"""Nor do uploads: stores want few, large objects, and Drive has quotas."""
+UPLOAD_FLOOR: Final = 90.0
+"""Nor do uploads: stores want few, large objects, and what Drive deletes goes on counting for its quota."""
 
 REST: Final = 2.0
 """An interval is at least so many times what writing takes: a disk and a network are for others too, and what

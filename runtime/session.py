@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import threading
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Final
 
-from holdfast.runtime import claims, report, schedule_text
-from holdfast.runtime.budget import NO_PAST, Past
+from holdfast.runtime import report, schedule_text
 from holdfast.runtime.claims import Claim
-from holdfast.runtime.crashpoints import reach
 from holdfast.runtime.daemon_process import DaemonProcess
 from holdfast.runtime.errors import (
     CheckpointDamaged,
@@ -25,14 +21,12 @@ from holdfast.runtime.errors import (
     ObjectNotFound,
     SpoolFull,
 )
-from holdfast.runtime.holder import left_by
 from holdfast.runtime.journal import Journal
 from holdfast.runtime.last_step import NOTE_SECONDS, LastStep
 from holdfast.runtime.limit_watch import LimitWatch
-from holdfast.runtime.machine import ProcessId, machine_id
 from holdfast.runtime.manifest import Manifest
-from holdfast.runtime.names import Stem, check_run_name, parse_stem
-from holdfast.runtime.patience import open_patiently
+from holdfast.runtime.names import Stem, parse_stem
+from holdfast.runtime.opening import Found, open_run
 from holdfast.runtime.read_ahead import ReadAhead
 from holdfast.runtime.restore import Checkpoint, CheckpointPart, newest, open_checkpoint
 from holdfast.runtime.resumptions import MAX_RESUMPTIONS, Resumption, together
@@ -42,10 +36,9 @@ from holdfast.runtime.service import Service
 from holdfast.runtime.settings import Settings
 from holdfast.runtime.shelf import Shelf
 from holdfast.runtime.snapshot import Snapshot
-from holdfast.runtime.spool import Spool, spool_folder
-from holdfast.runtime.startup import Evidence, Situation, failures, situation
+from holdfast.runtime.spool import Spool
 from holdfast.runtime.status import DaemonStatus
-from holdfast.runtime.stores import Store, normalise
+from holdfast.runtime.stores import Store
 from holdfast.runtime.writer import Writer
 
 MONITOR_SECONDS: Final = NOTE_SECONDS
@@ -55,17 +48,6 @@ CHANGED: Final = 0.1
 """The daemon is told of another interval where that differs by more than this share."""
 
 log = logging.getLogger("holdfast.session")
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a start found of the run's past."""
-
-    situation: Situation
-    checkpoint: Checkpoint | None
-    claimed_before: Claim | None
-    last_step: LastStep = field(default_factory=LastStep)
-    failures: Past = NO_PAST
 
 
 _open: weakref.WeakSet[Session] = weakref.WeakSet()
@@ -140,40 +122,8 @@ class Session:
             SettingsInvalid: The run's name is not allowed.
             ClaimLost: Others kept claiming the run.
         """
-        settings = replace(settings, store=normalise(settings.store), run=check_run_name(settings.run))
-        top = open_patiently(settings.store)
-        top.check()
-        if choose_run is not None:
-            settings = replace(settings, run=check_run_name(choose_run(top.list("").folders)))
-        store = top.under(settings.run)
-        base = Path(settings.spool).expanduser().absolute()
-        machine, process = machine_id(base), ProcessId.own()
-        spool = Spool(spool_folder(base, settings.store, settings.run))
-        spool.make_folders()
-        before = claims.read_highest(store)
-        last, last_step = Service.load(spool.folder), LastStep.load(spool.folder)
-        reach("start.evidence")
-        name = secrets.token_hex(4)
-        claim = claims.make_claim(store, name, machine, process, time.time(), before=left_by(last))
-        reach("start.claimed")
-        shelves = (Shelf("spool", spool), Shelf("store", store))
-        pair = newest(shelves, set(), lambda error: report.say(str(error)))
-        evidence = Evidence(
-            same_process=before is not None and before.machine == machine and before.process.is_same(process),
-            claimed=before is not None,
-            same_machine=before is not None and before.machine == machine,
-            claimant_alive=before is not None and before.machine == machine and before.process.is_alive(),
-            claimant_ended=before is not None
-            and last is not None
-            and last.session == before.session
-            and last.ended,
-            has_checkpoint=pair is not None,
-        )
-        checkpoint, journal = pair or (None, Journal())
-        what = situation(evidence)
-        past = failures(what, ended=evidence.claimant_ended, seconds=_ran_for(before, last_step, checkpoint))
-        found = Found(what, checkpoint, before, last_step, past)
-        return cls(settings, store, spool, claim, found, journal)
+        one = open_run(settings, choose_run)
+        return cls(one.settings, one.store, one.spool, one.claim, one.found, one.journal)
 
     @property
     def active(self) -> bool:
@@ -526,13 +476,3 @@ class Session:
 
 def _wishes(settings: Settings) -> Wishes:
     return Wishes(settings.snapshot_seconds, settings.persist_seconds, settings.overhead_percent / 100)
-
-
-def _ran_for(before: Claim | None, last_step: LastStep, checkpoint: Checkpoint | None) -> float:
-    """For how many seconds the session before is known to have run; 0 where that is not known."""
-    if before is None or before.by != "session":
-        return 0.0
-    seen = last_step.at if last_step.session == before.session else 0.0
-    if checkpoint is not None and checkpoint.stem.session == before.session:
-        seen = max(seen, checkpoint.manifest.taken_at)
-    return max(0.0, seen - before.claimed_at)

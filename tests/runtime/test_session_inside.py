@@ -16,9 +16,10 @@ from holdfast.runtime.budget import Past
 from holdfast.runtime.errors import CheckpointDamaged, StoreUnusable
 from holdfast.runtime.last_step import LastStep
 from holdfast.runtime.names import Stem
+from holdfast.runtime.opening import ran_for
 from holdfast.runtime.pace_samples import Sample
 from holdfast.runtime.service import Service
-from holdfast.runtime.session import Session, _ran_for
+from holdfast.runtime.session import Session
 from holdfast.runtime.settings import Settings
 from holdfast.runtime.status import DaemonStatus
 
@@ -123,9 +124,9 @@ def test_how_the_session_before_ended_counts_for_the_failures_to_be_expected(sta
     before = first.claim
     assert first.found.failures == Past()
     assert start().found.failures == Past()  # a rerun in the same process is no failure
-    assert _ran_for(before, LastStep(before.session, before.claimed_at + 600.0), None) == 600.0
-    assert _ran_for(before, LastStep("other", before.claimed_at + 600.0), None) == 0.0
-    assert _ran_for(None, LastStep(), None) == 0.0
+    assert ran_for(before, LastStep(before.session, before.claimed_at + 600.0), None) == 600.0
+    assert ran_for(before, LastStep("other", before.claimed_at + 600.0), None) == 0.0
+    assert ran_for(None, LastStep(), None) == 0.0
 
 
 def test_a_closed_session_takes_no_snapshots_and_closes_again(start: Opener) -> None:
