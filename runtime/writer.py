@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+import psutil
+
 from holdfast.runtime.manifest import Manifest
 from holdfast.runtime.names import Stem
 from holdfast.runtime.snapshot import Snapshot
@@ -17,6 +19,9 @@ from holdfast.runtime.spool import Spool
 NICE: Final = 10
 """How far the writer's thread yields to the training's. With all cores busy, the steps during a snapshot took
 half as much longer as with 0; 19 gained no more than the noise, and wrote twice as long."""
+
+LOWEST: Final = 7
+"""The lowest priority at a disk but for the idle class."""
 
 STOP_SECONDS: Final = 60.0
 """How long the end of a session waits for the last snapshot to be written."""
@@ -94,5 +99,8 @@ class Writer:
 def _lower_priority() -> None:
     """Makes the calling thread yield to the others, on Linux, where threads have priorities of their own."""
     if sys.platform == "linux":
+        thread = threading.get_native_id()
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+            os.setpriority(os.PRIO_PROCESS, thread, NICE)
+        with contextlib.suppress(OSError, psutil.Error):  # not idle: behind a busy disk that might be never
+            psutil.Process(thread).ionice(psutil.IOPRIO_CLASS_BE, LOWEST)
