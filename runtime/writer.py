@@ -101,6 +101,6 @@ def _lower_priority() -> None:
     if sys.platform == "linux":
         thread = threading.get_native_id()
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, thread, NICE)
+            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICE)
         with contextlib.suppress(OSError, psutil.Error):  # not idle: behind a busy disk that might be never
             psutil.Process(thread).ionice(psutil.IOPRIO_CLASS_BE, LOWEST)
