@@ -87,7 +87,7 @@ def fill_disk(handle: Handle, monkeypatch: pytest.MonkeyPatch, times: int) -> li
                 raise failures.pop()
         write_at(descriptor, view, offset)
 
-    monkeypatch.setattr("holdfast.runtime.spool.write_at", full)
+    monkeypatch.setattr("holdfast.runtime.spool_object.write_at", full)
     return failures
 
 
