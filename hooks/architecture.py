@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from holdfast.hooks import configuration
+from holdfast.hooks.weak import WeakIdentityMap
 
 log = logging.getLogger("holdfast.hooks")
 
@@ -42,7 +43,7 @@ class _Known:
     architecture: Architecture
 
 
-_known: weakref.WeakKeyDictionary[Any, _Known] = weakref.WeakKeyDictionary()
+_known: WeakIdentityMap[_Known] = WeakIdentityMap()
 
 
 def of_model(model: Any) -> Architecture:

@@ -132,11 +132,7 @@ class Saving:
         if seconds >= long or piece.late or self.session.due() or self._burst.take(time.monotonic()):
             self.save("milestone", piece)
             return
-        along = self._along(piece)
-        if any(one.late for one in along):
-            self._submit("milestone", [*self._kept.values(), piece, *along])
-            return
-        for one in (piece, *along):
+        for one in (piece, *self._along(piece)):  # what is along is read already, so it can be kept
             self._kept.pop(one.slot.name, None)
             self._kept[one.slot.name] = one
         if len(self._kept) >= KEPT_SLOTS or sum(one.nbytes for one in self._kept.values()) > KEPT_BYTES:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from holdfast.hooks import attributes, random_state
+from holdfast.hooks.weak import WeakIdentityMap
 from holdfast.runtime.objects import TensorSpec
 
 DTYPES = {
@@ -68,7 +69,7 @@ class _Planned:
     spec: TensorSpec | None
 
 
-_plans: weakref.WeakKeyDictionary[Any, dict[str, list[_Planned]]] = weakref.WeakKeyDictionary()
+_plans: WeakIdentityMap[dict[str, list[_Planned]]] = WeakIdentityMap()
 """Of each model, by group. A snapshot that makes names and specs anew makes so many objects, where there are
 thousands of variables, that Python's garbage collector goes through all that lives, a third of a second."""
 
@@ -126,7 +127,10 @@ def of_model(model: Any) -> list[NamedVariable]:
         "attributes": attributes.loose_variables(model),
         "random": [variable for _, variable in random_state.global_variables()],
     }
-    return named(groups, _plans.setdefault(model, {}))
+    plans = _plans.get(model)
+    if plans is None:
+        plans = _plans[model] = {}
+    return named(groups, plans)
 
 
 def named(

@@ -34,10 +34,14 @@ def groups_left(root: Path = _ROOT) -> Iterator[int]:
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if controllers == "":
-            top, names = root / "sys/fs/cgroup", ("memory.max", "memory.current", "inactive_file")
+            top, names = (
+                root / "sys/fs/cgroup",
+                ("memory.max", "memory.current", ("inactive_file", "active_file")),
+            )
         elif "memory" in controllers.split(","):
             top = root / "sys/fs/cgroup/memory"
-            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            cache = ("total_inactive_file", "total_active_file")
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", cache)
         else:
             continue
         folder = top / path.strip("/")
@@ -47,8 +51,10 @@ def groups_left(root: Path = _ROOT) -> Iterator[int]:
                     yield _left(group, *names)
 
 
-def _left(group: Path, limit_name: str, usage_name: str, cache_key: str) -> int:
-    """Bytes left in one group: what it caches of files, and has not used lately, can be had again.
+def _left(group: Path, limit_name: str, usage_name: str, cache_keys: tuple[str, ...]) -> int:
+    """Bytes left in one group: what it caches of files can be had again.
+
+    Also what was used lately, as the machine's own figure has it: a data set that is read once an epoch is.
 
     Raises:
         OSError: There is no such group, or not with this controller.
@@ -57,8 +63,8 @@ def _left(group: Path, limit_name: str, usage_name: str, cache_key: str) -> int:
     limit = int((group / limit_name).read_text(encoding="ascii"))  # "max" is no number
     usage = int((group / usage_name).read_text(encoding="ascii"))
     stat = (group / "memory.stat").read_text(encoding="ascii").split()
-    cached = dict(zip(stat[::2], stat[1::2], strict=False)).get(cache_key, "0")
-    return max(0, limit - usage + int(cached))
+    figures = dict(zip(stat[::2], stat[1::2], strict=False))
+    return max(0, limit - usage + sum(int(figures.get(key, "0")) for key in cache_keys))
 
 
 def shortage(state: int, left: int, where: str = "memory") -> str:

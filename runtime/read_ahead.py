@@ -36,10 +36,8 @@ class ReadAhead:
             self._thread.start()
 
     def close(self) -> None:
-        """Stops it."""
+        """Stops it, and does not wait: it may be held up by a mount that hangs, and touches nothing."""
         self._stop.set()
-        if self._checkpoint is not None:
-            self._thread.join()
 
     def _run(self) -> None:
         assert self._checkpoint is not None

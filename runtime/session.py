@@ -100,6 +100,7 @@ class Session:
         self._persist_now = False  # while somebody waits for the newest snapshot
         self._step_end: float | None = None
         self._stop = threading.Event()
+        self._telling = threading.Lock()
         self._read_ahead = ReadAhead(found.checkpoint)
         self._write_session_file(ended=False, taking_over=True)
         self.daemon = DaemonProcess(spool.folder)
@@ -394,20 +395,24 @@ class Session:
 
     def _write_session_file(self, *, ended: bool, taking_over: bool = False) -> None:
         """Tells the daemon whom it serves; never over the word of a session that came later."""
-        if not taking_over and (self.fenced or not self._still_ours()):
-            return
-        settings = self.settings
-        Service(
-            session=self.claim.session,
-            incarnation=self.claim.incarnation,
-            kernel=self.claim.process,
-            ended=ended,
-            run=settings.run,
-            store=settings.store,
-            persist_seconds=0.0 if self._persist_now else self._persist_seconds,
-            policy=Policy(settings.keep_last, settings.keep_hourly, settings.keep_daily, settings.max_bytes),
-            rejected=frozenset(stem for origin, stem in self.damaged if origin == "store"),
-        ).save(self.spool.folder)
+        with self._telling:  # what one thread has read must not replace what another has written since
+            if not taking_over and (self.fenced or not self._still_ours()):
+                return
+            settings = self.settings
+            keep = Policy(settings.keep_last, settings.keep_hourly, settings.keep_daily, settings.max_bytes)
+            Service(
+                session=self.claim.session,
+                incarnation=self.claim.incarnation,
+                kernel=self.claim.process,
+                ended=ended,
+                run=settings.run,
+                store=settings.store,
+                persist_seconds=0.0 if self._persist_now else self._persist_seconds,
+                policy=Policy(
+                    settings.keep_last, settings.keep_hourly, settings.keep_daily, settings.max_bytes
+                ),
+                rejected=frozenset(stem for origin, stem in self.damaged if origin == "store"),
+            ).save(self.spool.folder)
 
     def _look_after(self) -> None:
         while not self._stop.wait(MONITOR_SECONDS):

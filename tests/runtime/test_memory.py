@@ -20,11 +20,11 @@ def put(root: Path, files: dict[str, str]) -> None:
 
 
 def version_2(group: str, limit: str, used: int, cached: int) -> dict[str, str]:
-    folder = f"sys/fs/cgroup{group}"
+    folder, half = f"sys/fs/cgroup{group}", cached // 2
     return {
         f"{folder}/memory.max": f"{limit}\n",
         f"{folder}/memory.current": f"{used}\n",
-        f"{folder}/memory.stat": f"anon 5\nfile 99\ninactive_file {cached}\nactive_file 7\n",
+        f"{folder}/memory.stat": f"anon 5\nfile 99\ninactive_file {half}\nactive_file {cached - half}\n",
     }
 
 
