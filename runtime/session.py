@@ -408,9 +408,7 @@ class Session:
                 run=settings.run,
                 store=settings.store,
                 persist_seconds=0.0 if self._persist_now else self._persist_seconds,
-                policy=Policy(
-                    settings.keep_last, settings.keep_hourly, settings.keep_daily, settings.max_bytes
-                ),
+                policy=keep,
                 rejected=frozenset(stem for origin, stem in self.damaged if origin == "store"),
             ).save(self.spool.folder)
 
