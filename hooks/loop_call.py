@@ -18,6 +18,7 @@ from holdfast.hooks.loop_random import Generators
 from holdfast.hooks.loop_return import LoopReturn
 from holdfast.hooks.loop_selection import select
 from holdfast.hooks.saving import Piece
+from holdfast.hooks.variables import underlying
 from holdfast.runtime.exactness_notes import say_inexact
 from holdfast.runtime.journal import TrainingCall, finish
 from holdfast.runtime.manifest import Kind
@@ -128,7 +129,7 @@ class LoopCall:
         level.place = self._counted()
         if level.nested or level.handed <= FIRST_ITEMS:
             level.place["random"] = self._generators.capture()
-            level.drawn = reads.read_all([variable for _, variable in global_variables()])
+            level.drawn = reads.read_all([underlying(one) for _, one in global_variables()])
         else:
             level.drawn = []
         self.shield.in_step = True

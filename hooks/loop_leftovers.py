@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from holdfast.hooks.loop_objects import Touched, underlying, variables_of
+from holdfast.hooks.loop_objects import Touched, variables_of
 from holdfast.hooks.objects import Objects
+from holdfast.hooks.variables import underlying
 from holdfast.runtime import report
 
 

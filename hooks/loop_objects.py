@@ -14,7 +14,7 @@ import xxhash
 
 from holdfast.hooks import definition, random_state
 from holdfast.hooks.objects import Entry, Objects
-from holdfast.hooks.variables import NamedVariable, tensor_spec
+from holdfast.hooks.variables import NamedVariable, tensor_spec, underlying
 
 log = logging.getLogger("holdfast.hooks")
 
@@ -171,11 +171,6 @@ class Selection:
             return mine == {id(root.thing) for root in other.roots}
         loose = {id(variable) for variable, _ in self.loose}
         return bool(loose & {id(variable) for variable, _ in other.loose}) or not (loose or other.loose)
-
-
-def underlying(variable: Any) -> Any:
-    """The `tf.Variable` of a Keras variable, None while it is not made."""
-    return getattr(variable, "_value", variable)
 
 
 def spec_of(variable: Any) -> str:

@@ -17,9 +17,9 @@ from holdfast.hooks.loop_objects import (
     global_variables,
     live_roots,
     spec_of,
-    underlying,
 )
 from holdfast.hooks.objects import Entry, Objects, Origin
+from holdfast.hooks.variables import underlying
 
 T = TypeVar("T")
 

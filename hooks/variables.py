@@ -116,8 +116,8 @@ def of_model(model: Any) -> list[NamedVariable]:
     metrics = [variable for metric in model.metrics for variable in metric.variables]
     optimizer = getattr(model, "optimizer", None)
     inner = list(optimizer.variables) if optimizer is not None else []
-    apart = {id(_underlying(variable)) for variable in (*metrics, *inner)}
-    weights = [variable for variable in model.variables if id(_underlying(variable)) not in apart]
+    apart = {id(underlying(variable)) for variable in (*metrics, *inner)}
+    weights = [variable for variable in model.variables if id(underlying(variable)) not in apart]
     further = attributes.further_optimizers(model).values()
     groups: dict[str, Iterable[Any]] = {
         "model": weights,
@@ -148,28 +148,28 @@ def named(
         plan = [] if plans is None else plans.setdefault(group, [])
         place = 0
         for variable in variables:
-            underlying = _underlying(variable)
-            if underlying is None or id(underlying) in seen:
+            inner = underlying(variable)
+            if inner is None or id(inner) in seen:
                 continue
-            seen.add(id(underlying))
-            if place >= len(plan) or plan[place].reference() is not underlying:
-                plan[place:] = [_planned(group, place, variable, underlying)]
+            seen.add(id(inner))
+            if place >= len(plan) or plan[place].reference() is not inner:
+                plan[place:] = [_planned(group, place, variable, inner)]
             one = plan[place]
-            found.append(NamedVariable(one.name, one.label, underlying, one.spec))
+            found.append(NamedVariable(one.name, one.label, inner, one.spec))
             place += 1
         del plan[place:]
     return found
 
 
-def _planned(group: str, place: int, variable: Any, underlying: Any) -> _Planned:
+def _planned(group: str, place: int, variable: Any, inner: Any) -> _Planned:
     name = f"{group}/{place:05d}"
     label = str(getattr(variable, "path", getattr(variable, "name", "")))
-    shape = underlying.shape
-    known = shape.is_fully_defined()
-    spec = tensor_spec(name, underlying.dtype.as_numpy_dtype, tuple(shape)) if known else None
-    return _Planned(weakref.ref(underlying), name, label, spec)
+    shape = tuple(inner.shape) if getattr(inner.shape, "rank", 0) is not None else (None,)
+    known = None not in shape
+    spec = tensor_spec(name, inner.dtype.as_numpy_dtype, shape) if known else None
+    return _Planned(weakref.ref(inner), name, label, spec)
 
 
-def _underlying(variable: Any) -> Any:
+def underlying(variable: Any) -> Any:
     """The `tf.Variable` of a Keras variable, None while it is not made."""
     return getattr(variable, "_value", variable)
