@@ -27,7 +27,7 @@ from holdfast.runtime.manifest import Manifest, TensorRecord, manifest_from_byte
 from holdfast.runtime.names import OBJECT_SUFFIX, Stem, parse_stem
 from holdfast.runtime.schedule import Waiting, superseded
 from holdfast.runtime.snapshot import Snapshot, TensorSource
-from holdfast.runtime.spool_object import WrittenTensor, write_object
+from holdfast.runtime.spool_object import WrittenTensor, unlock_and_close, write_object
 from holdfast.runtime.stores.folder import FolderStore
 from holdfast.runtime.unchanged import Unchanged
 
@@ -341,4 +341,4 @@ def _opened(path: Path, flags: int, lock: int) -> Iterator[int]:
             raise ObjectNotFound("Just being recycled", where=str(path))
         yield descriptor
     finally:
-        os.close(descriptor)
+        unlock_and_close(descriptor)
