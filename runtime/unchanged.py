@@ -49,22 +49,29 @@ class _Known:
 
 
 class Unchanged:
-    """Remembers what was written of each tensor, and finds it again. Used by one thread."""
+    """Remembers what was written of each tensor, and finds it again. Used by one thread, but for `let_go`."""
 
     def __init__(self) -> None:
         self._known: dict[str, _Known] = {}
+        self._holding = True
 
     def find(self, snapshot: Snapshot) -> dict[str, TensorRecord]:
         """The tensors that have not changed, by name, as they were written last."""
-        sources = [(key(snapshot, one), one) for one in snapshot.sources if one.spec.nbytes >= SMALL_BYTES]
-        for name, source in sources:  # first of all: what has changed exists twice as long as it is held
-            known = self._known.get(name)
-            if known is not None and known.held is not None and _address(source) != known.held.address:
+        self._holding = True
+        sources = {key(snapshot, one): one for one in snapshot.sources if one.spec.nbytes >= SMALL_BYTES}
+        there = set()
+        for name, known in self._known.items():  # first of all: what has changed exists twice while it is held
+            held = known.held  # looked at once: another thread may let go of it
+            if held is None:
+                continue
+            if name in sources and _address(sources[name]) == held.address:
+                there.add(name)
+            else:  # changed, or in this snapshot no more
                 known.held = None
         found = {}
-        for name, source in sources:
+        for name, source in sources.items():
             known = self._known.get(name)
-            if known is not None and _is_same(source, known):
+            if known is not None and _is_same(source, known, there=name in there):
                 found[source.spec.name] = known.record
         return found
 
@@ -73,17 +80,23 @@ class Unchanged:
         known, address = self._known[key(snapshot, source)], _address(source)
         if source.spec.nbytes >= HELD_BYTES and source.buffer is not None and address is not None:
             known.held = _Held(source.buffer, address)
+            if not self._holding:
+                known.held = None
 
     def written(self, snapshot: Snapshot, record: TensorRecord, probe: int) -> None:
         """Takes note of a tensor that has been written and committed."""
         if record.spec.nbytes >= SMALL_BYTES:
             name = _key(snapshot, record.spec.name)
-            before = self._known.get(name)
-            self._known[name] = _Known(record, probe, before.held if before is not None else None)
+            known = self._known.setdefault(name, _Known(record, probe))
+            known.record, known.probe = record, probe
 
     def let_go(self) -> None:
-        """Drops the references that are kept; what is unchanged is found by its hash then."""
-        for known in self._known.values():
+        """Drops the references that are kept, and keeps none of a snapshot that is in the making; from any thread.
+
+        What is unchanged is found by its hash then.
+        """
+        self._holding = False  # first: what is held from now on is dropped by who does it
+        for known in list(self._known.values()):
             known.held = None
 
     def forget(self) -> None:
@@ -109,11 +122,12 @@ def _address(source: TensorSource) -> int | None:
     return source.address() if source.address is not None else None
 
 
-def _is_same(source: TensorSource, known: _Known) -> bool:
+def _is_same(source: TensorSource, known: _Known, *, there: bool) -> bool:
+    """Whether a tensor is as it was written; it is if it lies ``there``, where its reference was held."""
     spec, before = source.spec, known.record.spec
     if (spec.dtype, spec.shape) != (before.dtype, before.shape) or source.buffer is None:
         return False
-    if known.held is not None:  # else it would have been dropped
+    if there:
         return True
     parts = iter(source.buffer())
     first = next(parts)

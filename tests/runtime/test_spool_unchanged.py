@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
-from collections.abc import Iterable
+import weakref
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -215,16 +217,25 @@ class Referenced:
     def __init__(self, spool: Spool) -> None:
         self.spool, self.sequence, self.asked = spool, 0, 0
         self.data, self.address = b"1" * unchanged.HELD_BYTES, 1000
+        self._last: Callable[[], object] = lambda: None
 
-    def write(self, kind: Kind = "scheduled") -> None:
+    @property
+    def held(self) -> bool:
+        """Whether the reference of the last snapshot is held."""
+        gc.collect()
+        return self._last() is not None
+
+    def write(self, kind: Kind = "scheduled", while_read: Callable[[], None] = lambda: None) -> None:
         self.sequence, self.asked = self.sequence + 1, 0
         taken = snapshot({"tensor": self.data}, kind=kind)
         data, address = self.data, self.address
 
         def buffer() -> Iterable[memoryview]:
             self.asked += 1
+            while_read()
             return [memoryview(data)]
 
+        self._last = weakref.ref(buffer)
         taken.sources[0].buffer, taken.sources[0].address = buffer, lambda: address
         self.spool.write("run", stem(self.sequence), taken)
         assert spooled(self.spool, stem(self.sequence)) == {"tensor": data}
@@ -253,3 +264,24 @@ def test_at_a_training_calls_end_no_reference_is_held_any_more(spool: Spool) -> 
     tensor.data = b"4" * unchanged.HELD_BYTES  # other bytes at that address: the old ones had been freed
     tensor.write()
     assert tensor.asked
+
+
+def test_a_reference_of_what_the_next_snapshot_has_no_more_is_not_held(spool: Spool) -> None:
+    tensor = Referenced(spool)
+    tensor.write()
+    tensor.write()
+    assert tensor.held
+    spool.write("run", stem(9), snapshot(frozen(2), slots=("another",)))
+    assert not tensor.held
+
+
+def test_a_reference_is_held_no_longer_than_until_the_next_call_or_the_cells_end(spool: Spool) -> None:
+    tensor = Referenced(spool)
+    tensor.write()
+    tensor.write()
+    spool.let_go()
+    assert not tensor.held
+    tensor.write(while_read=spool.let_go)
+    assert tensor.asked and not tensor.held, "let go while it was compared"
+    tensor.write()
+    assert tensor.held
