@@ -41,11 +41,20 @@ class _Held:
 
 @dataclass(slots=True)
 class _Known:
-    """A tensor as it was written last."""
+    """A tensor as it was written last.
+
+    Attributes:
+        record: Its record.
+        probe: Hash of its beginning.
+        held: Its reference, if it is kept.
+        copied: Each reference of it is a copy, as of a table that was updated by rows: found unchanged, but
+            elsewhere than where it was held. To keep one would cost memory, and tell nothing.
+    """
 
     record: TensorRecord
     probe: int
     held: _Held | None = None
+    copied: bool = False
 
 
 class Unchanged:
@@ -59,7 +68,7 @@ class Unchanged:
         """The tensors that have not changed, by name, as they were written last."""
         self._holding = True
         sources = {key(snapshot, one): one for one in snapshot.sources if one.spec.nbytes >= SMALL_BYTES}
-        there = set()
+        there, elsewhere = set(), set()
         for name, known in self._known.items():  # first of all: what has changed exists twice while it is held
             held = known.held  # looked at once: another thread may let go of it
             if held is None:
@@ -68,17 +77,22 @@ class Unchanged:
                 there.add(name)
             else:  # changed, or in this snapshot no more
                 known.held = None
+                elsewhere.add(name)
         found = {}
         for name, source in sources.items():
             known = self._known.get(name)
             if known is not None and _is_same(source, known, there=name in there):
+                known.copied |= name in elsewhere
                 found[source.spec.name] = known.record
         return found
 
     def hold(self, snapshot: Snapshot, source: TensorSource) -> None:
         """Keeps the reference of a tensor that was found unchanged, if it is large."""
-        known, address = self._known[key(snapshot, source)], _address(source)
-        if source.spec.nbytes >= HELD_BYTES and source.buffer is not None and address is not None:
+        known = self._known[key(snapshot, source)]
+        if source.spec.nbytes < HELD_BYTES or source.buffer is None or known.copied:
+            return
+        address = _address(source)
+        if address is not None:
             known.held = _Held(source.buffer, address)
             if not self._holding:
                 known.held = None
@@ -87,8 +101,11 @@ class Unchanged:
         """Takes note of a tensor that has been written and committed."""
         if record.spec.nbytes >= SMALL_BYTES:
             name = _key(snapshot, record.spec.name)
-            known = self._known.setdefault(name, _Known(record, probe))
-            known.record, known.probe = record, probe
+            known = self._known.get(name)
+            if known is None or known.record.hash != record.hash:
+                self._known[name] = _Known(record, probe)
+            else:
+                known.record = record
 
     def let_go(self) -> None:
         """Drops the references that are kept, and keeps none of a snapshot that is in the making; from any thread.

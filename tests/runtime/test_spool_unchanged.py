@@ -285,3 +285,15 @@ def test_a_reference_is_held_no_longer_than_until_the_next_call_or_the_cells_end
     assert tensor.asked and not tensor.held, "let go while it was compared"
     tensor.write()
     assert tensor.held
+
+
+def test_of_a_tensor_each_of_whose_references_is_a_copy_none_is_held(spool: Spool) -> None:
+    tensor = Referenced(spool)
+    for address in range(1000, 6000, 1000):  # it does not change, and yet never lies where it was held
+        tensor.address = address
+        tensor.write()
+    assert not tensor.held
+    tensor.data = b"2" * unchanged.HELD_BYTES
+    for _ in range(3):
+        tensor.write()
+    assert tensor.held and not tensor.asked, "it was assigned, and has a buffer of its own again"
