@@ -14,7 +14,7 @@ import fcntl
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -79,7 +79,7 @@ class Spool(FolderStore):
             folder.mkdir(exist_ok=True)
             for leftover in folder.glob(f".*{TEMPORARY_SUFFIX}"):
                 leftover.unlink(missing_ok=True)
-        named = {name for stem in self._look() for name in self._objects_of(stem)}
+        named = self._named(self._look())
         for path in self.objects.glob(f"*{OBJECT_SUFFIX}"):
             with suppress(FileNotFoundError):
                 if path.name not in named and time.time() - path.stat().st_mtime > LIVE_WRITER_SECONDS:
@@ -184,6 +184,7 @@ class Spool(FolderStore):
         reach("spool.committed")
         for new in written:
             self._unchanged.written(snapshot, new.record, new.probe)
+        self._unchanged.forget(keep=self._named(self._look()))
         if snapshot.kind in ENDS:
             self._unchanged.let_go()
         for source in snapshot.sources:
@@ -283,10 +284,14 @@ class Spool(FolderStore):
             return self._seen[stem].objects
         return frozenset(path.name for path in self.objects.glob(f"{stem}*{OBJECT_SUFFIX}"))
 
+    def _named(self, stems: Iterable[Stem]) -> set[str]:
+        """The objects that these snapshots name."""
+        return {name for stem in stems for name in self._objects_of(stem)}
+
     def _only_of(self, stem: Stem) -> frozenset[str]:
         """The objects that a snapshot needs and no other one."""
-        others = [self._objects_of(other) for other in self._look() if other != stem]
-        return self._objects_of(stem).difference(*others)
+        others = self._named(other for other in self._look() if other != stem)
+        return self._objects_of(stem) - others
 
     def _take(self, stem: Stem, target: Path | None) -> bool:
         """Deletes a snapshot and the objects that it alone needs, unless somebody reads one of them just now.

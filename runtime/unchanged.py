@@ -8,7 +8,7 @@ it writes into what somebody holds, so a tensor at that very address next time n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
@@ -116,9 +116,9 @@ class Unchanged:
         for known in list(self._known.values()):
             known.held = None
 
-    def forget(self) -> None:
-        """Forgets all that was written: the next snapshot is written whole."""
-        self._known.clear()
+    def forget(self, keep: Collection[str] = ()) -> None:
+        """Forgets all that was written, but for what lies in these objects."""
+        self._known = {name: known for name, known in self._known.items() if known.record.object in keep}
 
 
 def key(snapshot: Snapshot, source: TensorSource) -> str:

@@ -200,6 +200,15 @@ def test_a_milestone_for_which_there_was_no_room_at_first_is_whole(spool: Spool)
     assert spooled(spool, stem(5)) == frozen() | moving(5)
 
 
+def test_nothing_is_remembered_of_what_no_snapshot_names_any_more(spool: Spool) -> None:
+    for sequence in range(1, 20):
+        slots = (f"slot-{sequence}",)
+        spool.write("run", stem(sequence), snapshot(frozen(5), kind="milestone", slots=slots))
+        if sequence > 1:
+            spool.discard(stem(sequence - 1))  # as the daemon does once it is in the store
+    assert len(spool._unchanged._known) <= 2 * 5
+
+
 def test_one_slot_alone_and_together_with_another_is_known_by_one_name(spool: Spool) -> None:
     both = {f"b/{name}": data for name, data in frozen(9).items()} | {"a/tensor": b"a" * LARGE}
     spool.write("run", stem(1), snapshot(both, slots=("a", "b")))
