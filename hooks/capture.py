@@ -8,6 +8,8 @@ TensorFlow's own buffers, without a copy in Python.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -108,10 +110,30 @@ def _late_source(one: NamedVariable, why: str) -> TensorSource:
             yield flat_bytes(_array_of(read(one.variable))())
             return
         step = max(1, rows * PART_BYTES // one.spec.nbytes)
-        for begin in range(0, rows, step):
-            yield flat_bytes(_array_of(_rows(one.variable, begin, min(rows, begin + step)))())
+        bounds = [*range(0, rows, step), rows]
+        yield from _by_ranges(bounds, partial(_rows, one.variable), lambda: read(one.variable))
 
     return TensorSource(one.spec, parts, late=why)
+
+
+def _by_ranges(
+    bounds: Sequence[int], some: Callable[[int, int], Any], whole: Callable[[], Any]
+) -> Iterator[memoryview]:
+    """The bytes of a tensor, range by range; at once from where TensorFlow cannot give a range.
+
+    It has no kernels that do so for the rarest dtypes.
+    """
+    import tensorflow as tf
+
+    done = 0
+    for begin, end in pairwise(bounds):
+        try:
+            part = flat_bytes(_array_of(some(begin, end))())
+        except tf.errors.OpError:
+            yield flat_bytes(_array_of(whole())())[done:]
+            return
+        yield part
+        done += len(part)
 
 
 def _rows(variable: Any, begin: int, end: int) -> Any:

@@ -128,6 +128,17 @@ def test_a_value_that_is_read_late_is_read_whole_in_ranges_of_rows(monkeypatch: 
     assert not any(source.late for source in held)
 
 
+def test_what_no_kernel_gives_rows_of_is_read_whole_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    import tensorflow as tf
+
+    monkeypatch.setattr(headroom, "shortage", lambda variables: "memory is short")
+    monkeypatch.setattr(capture, "PART_BYTES", 1000)
+    value = tf.cast(tf.random.uniform((1000, 4)), tf.float8_e5m2)  # ResourceGather has none
+    source = capture.references([NamedVariable("model/0", "", tf.Variable(value))])[0]
+    assert source.buffer is not None
+    assert b"".join(map(bytes, source.buffer())) == value.numpy().tobytes()
+
+
 @pytest.mark.parametrize("short", ["", "memory is short"])
 def test_only_a_reference_that_is_held_makes_an_update_copy_the_variable(
     monkeypatch: pytest.MonkeyPatch, short: str
