@@ -303,7 +303,7 @@ class Spool(FolderStore):
         Returns:
             Whether there is a file at ``target`` now.
         """
-        alone = self._only_of(stem)
+        alone, named = self._only_of(stem), self._objects_of(stem)
         with ExitStack() as locks:
             sizes = {}
             for path in (self.objects / name for name in alone):
@@ -322,7 +322,15 @@ class Spool(FolderStore):
                 move(paths.pop(), target)
             for path in paths:
                 path.unlink(missing_ok=True)
+        for name in named - alone - self._named(self._look()):  # another process took the others meanwhile
+            self._remove_unnamed(self.objects / name)
         return moved
+
+    def _remove_unnamed(self, path: Path) -> None:
+        """Deletes an object unless a snapshot names it, or somebody reads it or is about to name it."""
+        with suppress(ObjectNotFound), _opened(path, os.O_RDWR, fcntl.LOCK_EX):
+            if path.name not in self._named(self._look()):
+                path.unlink(missing_ok=True)
 
 
 def _committed(manifest: Manifest) -> _Committed:

@@ -16,6 +16,7 @@ from helpers.snapshots import Contents, contents, snapshot, spooled, stem
 from holdfast.runtime import unchanged
 from holdfast.runtime.errors import SpoolFull
 from holdfast.runtime.manifest import Kind
+from holdfast.runtime.names import Stem
 from holdfast.runtime.spool import MOST_OBJECTS, Spool
 
 LARGE = 20_000
@@ -135,6 +136,42 @@ def test_another_process_discards_nothing_that_is_about_to_be_named(spool: Spool
     source.buffer = discarding
     spool.write("run", stem(2), taken)
     assert spooled(spool, stem(2)) == frozen() | moving(2)
+
+
+def test_an_object_whose_last_two_snapshots_two_processes_take_at_once_is_deleted(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(spool, 1, frozen() | moving(1), kind="milestone")
+    write(spool, 2, frozen() | moving(2), kind="milestone")
+    write(spool, 3, moving(3))
+    daemon, looks, only_of = Spool(spool.folder), list[Stem](), Spool._only_of
+
+    def looked(self: Spool, one: Stem) -> frozenset[str]:
+        found = only_of(self, one)
+        looks.append(one)
+        if looks == [stem(2), stem(2)]:  # before it takes the one, the other is taken
+            daemon.discard(stem(1))
+        return found
+
+    monkeypatch.setattr(Spool, "_only_of", looked)
+    spool.discard(stem(2))
+    assert spool.stems() == [stem(3)]
+    assert {path.name for path in spool.objects.iterdir()} == named(spool, 3)
+
+
+def test_an_object_that_is_read_or_named_outlives_a_snapshot_that_shares_it(spool: Spool) -> None:
+    write(spool, 1, frozen() | moving(1), kind="milestone")
+    write(spool, 2, frozen() | moving(2), kind="milestone")
+    path = spool.objects / stem(1).object_name()
+    spool._remove_unnamed(path)
+    assert path.exists(), "two snapshots name it"
+    for sequence in (1, 2):
+        (spool.manifests / stem(sequence).manifest_name).unlink()
+    with spool.shared(path):
+        spool._remove_unnamed(path)
+        assert path.exists(), "it is read"
+    spool._remove_unnamed(path)
+    assert not path.exists()
 
 
 def test_what_another_process_discarded_is_written_anew(spool: Spool) -> None:
