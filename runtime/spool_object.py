@@ -59,7 +59,7 @@ def write_object(
 
 
 def unlock_and_close(descriptor: int) -> None:
-    """Closes a file that is locked; a child forked meanwhile, which shares the lock, would keep it otherwise."""
+    """Closes a locked file; a child that was forked meanwhile shares the lock, and would keep it otherwise."""
     fcntl.flock(descriptor, fcntl.LOCK_UN)
     os.close(descriptor)
 

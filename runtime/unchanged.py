@@ -3,7 +3,8 @@
 Of a tensor that was written, its record is known and the hash of its beginning: where that is the same again,
 the whole is hashed, and only where that is the same too is the tensor unchanged. So what changes at each step
 costs one short hash. The reference of a large tensor that was found unchanged is kept: TensorFlow copies before
-it writes into what somebody holds, so a tensor at that very address next time needs no hash either.
+it writes into what somebody holds, so a tensor at that very address next time needs no hash either. It is kept
+no longer than its tensor is in each snapshot, and not from one training call or cell to the next.
 """
 
 from __future__ import annotations
@@ -80,10 +81,10 @@ class Unchanged:
                 elsewhere.add(name)
         found = {}
         for name, source in sources.items():
-            known = self._known.get(name)
-            if known is not None and _is_same(source, known, there=name in there):
-                known.copied |= name in elsewhere
-                found[source.spec.name] = known.record
+            before = self._known.get(name)
+            if before is not None and _is_same(source, before, there=name in there):
+                before.copied |= name in elsewhere
+                found[source.spec.name] = before.record
         return found
 
     def hold(self, snapshot: Snapshot, source: TensorSource) -> None:
@@ -108,7 +109,7 @@ class Unchanged:
                 known.record = record
 
     def let_go(self) -> None:
-        """Drops the references that are kept, and keeps none of a snapshot that is in the making; from any thread.
+        """Drops the references that are kept, and keeps none of a snapshot in the making. From any thread.
 
         What is unchanged is found by its hash then.
         """

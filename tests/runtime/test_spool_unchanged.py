@@ -265,8 +265,7 @@ class Referenced:
         self.data, self.address = b"1" * unchanged.HELD_BYTES, 1000
         self._last: Callable[[], object] = lambda: None
 
-    @property
-    def held(self) -> bool:
+    def is_held(self) -> bool:
         """Whether the reference of the last snapshot is held."""
         gc.collect()
         return self._last() is not None
@@ -316,9 +315,9 @@ def test_a_reference_of_what_the_next_snapshot_has_no_more_is_not_held(spool: Sp
     tensor = Referenced(spool)
     tensor.write()
     tensor.write()
-    assert tensor.held
+    assert tensor.is_held()
     spool.write("run", stem(9), snapshot(frozen(2), slots=("another",)))
-    assert not tensor.held
+    assert not tensor.is_held()
 
 
 def test_a_reference_is_held_no_longer_than_until_the_next_call_or_the_cells_end(spool: Spool) -> None:
@@ -326,11 +325,11 @@ def test_a_reference_is_held_no_longer_than_until_the_next_call_or_the_cells_end
     tensor.write()
     tensor.write()
     spool.let_go()
-    assert not tensor.held
+    assert not tensor.is_held()
     tensor.write(while_read=spool.let_go)
-    assert tensor.asked and not tensor.held, "let go while it was compared"
+    assert tensor.asked and not tensor.is_held(), "let go while it was compared"
     tensor.write()
-    assert tensor.held
+    assert tensor.is_held()
 
 
 def test_of_a_tensor_each_of_whose_references_is_a_copy_none_is_held(spool: Spool) -> None:
@@ -338,8 +337,8 @@ def test_of_a_tensor_each_of_whose_references_is_a_copy_none_is_held(spool: Spoo
     for address in range(1000, 6000, 1000):  # it does not change, and yet never lies where it was held
         tensor.address = address
         tensor.write()
-    assert not tensor.held
+    assert not tensor.is_held()
     tensor.data = b"2" * unchanged.HELD_BYTES
     for _ in range(3):
         tensor.write()
-    assert tensor.held and not tensor.asked, "it was assigned, and has a buffer of its own again"
+    assert tensor.is_held() and not tensor.asked, "it was assigned, and has a buffer of its own again"
