@@ -8,6 +8,8 @@ TensorFlow's own buffers, without a copy in Python.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -19,10 +21,15 @@ from holdfast.hooks.variables import NamedVariable, tensor_spec
 from holdfast.runtime.crashpoints import reach
 from holdfast.runtime.objects import TensorSpec
 from holdfast.runtime.snapshot import TensorSource
+from holdfast.runtime.unchanged import PROBE_BYTES
 
 PART_BYTES: Final = 4 << 20
 """What is read at a time of a variable where memory is short: hashed and written while it is still in the
 processor's cache, and so small that the C library keeps the block for the next part."""
+
+TWO_PIECES_BYTES: Final = 4 * PROBE_BYTES
+"""A tensor on a GPU that is smaller comes over in one piece: a second piece takes about as long as to copy it
+twice, once to see whether it has changed and once to write it. Estimated, not measured."""
 
 
 def references(variables: Sequence[NamedVariable], *, held: bool = False) -> list[TensorSource]:
@@ -80,8 +87,26 @@ class _Reference:
         self.tensor = tensor
 
     def parts(self) -> Iterable[memoryview]:
-        """Its bytes."""
-        return [flat_bytes(_array_of(self.tensor)())]
+        """Its bytes; those of a large tensor on a GPU come over piece by piece, a small one first."""
+        size, count = 0, 0
+        if _on_gpu(self.tensor):
+            size, count = self.tensor.dtype.size, self.tensor.shape.num_elements()
+        if count * size < TWO_PIECES_BYTES:
+            return [flat_bytes(_array_of(self.tensor)())]
+        bounds = [0, *range(PROBE_BYTES // size, count, PART_BYTES // size), count]
+        return _by_ranges(bounds, self._some, lambda: self.tensor)
+
+    def _some(self, begin: int, end: int) -> Any:
+        """Some of its elements, on the same device."""
+        import tensorflow as tf
+
+        index = np.int32 if end < 2**31 else np.int64  # of small numbers TensorFlow leaves int32 on the host
+        with tf.device(self.tensor.backing_device):
+            flat = tf.reshape(self.tensor, [-1])
+            found = tf.slice(flat, np.array([begin], index), np.array([end - begin], index))
+        if not _on_gpu(found):  # the whole was copied to the host first, as it would be for each piece
+            raise tf.errors.UnimplementedError(None, None, "No kernel for the tensor's device")
+        return found
 
     def address(self) -> int | None:
         """Where they lie; None where that tells nothing."""
@@ -91,6 +116,10 @@ class _Reference:
         first, second = array(), array()  # two copies that both live would lie in two places
         places = {int(made.__array_interface__["data"][0]) for made in (first, second)}
         return places.pop() if len(places) == 1 else None
+
+
+def _on_gpu(tensor: Any) -> bool:
+    return "GPU" in tensor.backing_device  # a TPU would compile each range anew
 
 
 def _array_of(tensor: Any) -> Callable[[], np.ndarray[Any, Any]]:
@@ -108,10 +137,30 @@ def _late_source(one: NamedVariable, why: str) -> TensorSource:
             yield flat_bytes(_array_of(read(one.variable))())
             return
         step = max(1, rows * PART_BYTES // one.spec.nbytes)
-        for begin in range(0, rows, step):
-            yield flat_bytes(_array_of(_rows(one.variable, begin, min(rows, begin + step)))())
+        bounds = [*range(0, rows, step), rows]
+        yield from _by_ranges(bounds, partial(_rows, one.variable), lambda: read(one.variable))
 
     return TensorSource(one.spec, parts, late=why)
+
+
+def _by_ranges(
+    bounds: Sequence[int], some: Callable[[int, int], Any], whole: Callable[[], Any]
+) -> Iterator[memoryview]:
+    """The bytes of a tensor, range by range; at once from where TensorFlow cannot give a range.
+
+    It has no kernels that do so for the rarest dtypes.
+    """
+    import tensorflow as tf
+
+    done = 0
+    for begin, end in pairwise(bounds):
+        try:
+            part = flat_bytes(_array_of(some(begin, end))())
+        except tf.errors.OpError:
+            yield flat_bytes(_array_of(whole())())[done:]
+            return
+        yield part
+        done += len(part)
 
 
 def _rows(variable: Any, begin: int, end: int) -> Any:

@@ -155,6 +155,7 @@ class Session:
         """A training call begins, or a cell has ended: what passes until the next step's end is no step."""
         self._step_end = None
         self._scheduler.pace.paused()
+        self.spool.let_go()  # of models that may be gone by the next snapshot
 
     @property
     def schedule(self) -> Measured:

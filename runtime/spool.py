@@ -14,7 +14,7 @@ import fcntl
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,7 @@ from holdfast.runtime.manifest import Manifest, TensorRecord, manifest_from_byte
 from holdfast.runtime.names import OBJECT_SUFFIX, Stem, parse_stem
 from holdfast.runtime.schedule import Waiting, superseded
 from holdfast.runtime.snapshot import Snapshot, TensorSource
-from holdfast.runtime.spool_object import WrittenTensor, write_object
+from holdfast.runtime.spool_object import WrittenTensor, unlock_and_close, write_object
 from holdfast.runtime.stores.folder import FolderStore
 from holdfast.runtime.unchanged import Unchanged
 
@@ -79,7 +79,7 @@ class Spool(FolderStore):
             folder.mkdir(exist_ok=True)
             for leftover in folder.glob(f".*{TEMPORARY_SUFFIX}"):
                 leftover.unlink(missing_ok=True)
-        named = {name for stem in self._look() for name in self._objects_of(stem)}
+        named = self._named(self._look())
         for path in self.objects.glob(f"*{OBJECT_SUFFIX}"):
             with suppress(FileNotFoundError):
                 if path.name not in named and time.time() - path.stat().st_mtime > LIVE_WRITER_SECONDS:
@@ -184,6 +184,7 @@ class Spool(FolderStore):
         reach("spool.committed")
         for new in written:
             self._unchanged.written(snapshot, new.record, new.probe)
+        self._unchanged.forget(keep=self._named(self._look()))
         if snapshot.kind in ENDS:
             self._unchanged.let_go()
         for source in snapshot.sources:
@@ -283,10 +284,14 @@ class Spool(FolderStore):
             return self._seen[stem].objects
         return frozenset(path.name for path in self.objects.glob(f"{stem}*{OBJECT_SUFFIX}"))
 
+    def _named(self, stems: Iterable[Stem]) -> set[str]:
+        """The objects that these snapshots name."""
+        return {name for stem in stems for name in self._objects_of(stem)}
+
     def _only_of(self, stem: Stem) -> frozenset[str]:
         """The objects that a snapshot needs and no other one."""
-        others = [self._objects_of(other) for other in self._look() if other != stem]
-        return self._objects_of(stem).difference(*others)
+        others = self._named(other for other in self._look() if other != stem)
+        return self._objects_of(stem) - others
 
     def _take(self, stem: Stem, target: Path | None) -> bool:
         """Deletes a snapshot and the objects that it alone needs, unless somebody reads one of them just now.
@@ -298,7 +303,7 @@ class Spool(FolderStore):
         Returns:
             Whether there is a file at ``target`` now.
         """
-        alone = self._only_of(stem)
+        alone, named = self._only_of(stem), self._objects_of(stem)
         with ExitStack() as locks:
             sizes = {}
             for path in (self.objects / name for name in alone):
@@ -317,7 +322,15 @@ class Spool(FolderStore):
                 move(paths.pop(), target)
             for path in paths:
                 path.unlink(missing_ok=True)
+        for name in named - alone - self._named(self._look()):  # another process took the others meanwhile
+            self._remove_unnamed(self.objects / name)
         return moved
+
+    def _remove_unnamed(self, path: Path) -> None:
+        """Deletes an object unless a snapshot names it, or somebody reads it or is about to name it."""
+        with suppress(ObjectNotFound), _opened(path, os.O_RDWR, fcntl.LOCK_EX):
+            if path.name not in self._named(self._look()):
+                path.unlink(missing_ok=True)
 
 
 def _committed(manifest: Manifest) -> _Committed:
@@ -341,4 +354,4 @@ def _opened(path: Path, flags: int, lock: int) -> Iterator[int]:
             raise ObjectNotFound("Just being recycled", where=str(path))
         yield descriptor
     finally:
-        os.close(descriptor)
+        unlock_and_close(descriptor)

@@ -40,12 +40,12 @@ def write_object(
         path: The file.
         name: The object's name, for the records.
         sources: The tensors, in this order.
-        locks: Closes the file, and so lets go of the shared lock on it.
+        locks: Lets go of the shared lock on the file, and closes it.
         keep: Whether the tensors' references are kept; else each is dropped when it is written.
     """
     header, offsets = encode_header([source.spec for source in sources])
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    locks.callback(os.close, descriptor)
+    locks.callback(unlock_and_close, descriptor)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
     write_at(descriptor, memoryview(header), 0)
     written = []
@@ -56,6 +56,12 @@ def write_object(
             source.let_go()
     os.ftruncate(descriptor, len(header) + sum(source.spec.nbytes for source in sources))
     return written
+
+
+def unlock_and_close(descriptor: int) -> None:
+    """Closes a locked file; a child that was forked meanwhile shares the lock, and would keep it otherwise."""
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
 
 
 def _write_tensor(descriptor: int, source: TensorSource, offset: int) -> tuple[str, int]:

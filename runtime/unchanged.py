@@ -3,12 +3,13 @@
 Of a tensor that was written, its record is known and the hash of its beginning: where that is the same again,
 the whole is hashed, and only where that is the same too is the tensor unchanged. So what changes at each step
 costs one short hash. The reference of a large tensor that was found unchanged is kept: TensorFlow copies before
-it writes into what somebody holds, so a tensor at that very address next time needs no hash either.
+it writes into what somebody holds, so a tensor at that very address next time needs no hash either. It is kept
+no longer than its tensor is in each snapshot, and not from one training call or cell to the next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
@@ -41,54 +42,84 @@ class _Held:
 
 @dataclass(slots=True)
 class _Known:
-    """A tensor as it was written last."""
+    """A tensor as it was written last.
+
+    Attributes:
+        record: Its record.
+        probe: Hash of its beginning.
+        held: Its reference, if it is kept.
+        copied: Each reference of it is a copy, as of a table that was updated by rows: found unchanged, but
+            elsewhere than where it was held. To keep one would cost memory, and tell nothing.
+    """
 
     record: TensorRecord
     probe: int
     held: _Held | None = None
+    copied: bool = False
 
 
 class Unchanged:
-    """Remembers what was written of each tensor, and finds it again. Used by one thread."""
+    """Remembers what was written of each tensor, and finds it again. Used by one thread, but for `let_go`."""
 
     def __init__(self) -> None:
         self._known: dict[str, _Known] = {}
+        self._holding = True
 
     def find(self, snapshot: Snapshot) -> dict[str, TensorRecord]:
         """The tensors that have not changed, by name, as they were written last."""
-        sources = [(key(snapshot, one), one) for one in snapshot.sources if one.spec.nbytes >= SMALL_BYTES]
-        for name, source in sources:  # first of all: what has changed exists twice as long as it is held
-            known = self._known.get(name)
-            if known is not None and known.held is not None and _address(source) != known.held.address:
+        self._holding = True
+        sources = {key(snapshot, one): one for one in snapshot.sources if one.spec.nbytes >= SMALL_BYTES}
+        there, elsewhere = set(), set()
+        for name, known in self._known.items():  # first of all: what has changed exists twice while it is held
+            held = known.held  # looked at once: another thread may let go of it
+            if held is None:
+                continue
+            if name in sources and _address(sources[name]) == held.address:
+                there.add(name)
+            else:  # changed, or in this snapshot no more
                 known.held = None
+                elsewhere.add(name)
         found = {}
-        for name, source in sources:
-            known = self._known.get(name)
-            if known is not None and _is_same(source, known):
-                found[source.spec.name] = known.record
+        for name, source in sources.items():
+            before = self._known.get(name)
+            if before is not None and _is_same(source, before, there=name in there):
+                before.copied |= name in elsewhere
+                found[source.spec.name] = before.record
         return found
 
     def hold(self, snapshot: Snapshot, source: TensorSource) -> None:
         """Keeps the reference of a tensor that was found unchanged, if it is large."""
-        known, address = self._known[key(snapshot, source)], _address(source)
-        if source.spec.nbytes >= HELD_BYTES and source.buffer is not None and address is not None:
+        known = self._known[key(snapshot, source)]
+        if source.spec.nbytes < HELD_BYTES or source.buffer is None or known.copied:
+            return
+        address = _address(source)
+        if address is not None:
             known.held = _Held(source.buffer, address)
+            if not self._holding:
+                known.held = None
 
     def written(self, snapshot: Snapshot, record: TensorRecord, probe: int) -> None:
         """Takes note of a tensor that has been written and committed."""
         if record.spec.nbytes >= SMALL_BYTES:
             name = _key(snapshot, record.spec.name)
-            before = self._known.get(name)
-            self._known[name] = _Known(record, probe, before.held if before is not None else None)
+            known = self._known.get(name)
+            if known is None or known.record.hash != record.hash:
+                self._known[name] = _Known(record, probe)
+            else:
+                known.record = record
 
     def let_go(self) -> None:
-        """Drops the references that are kept; what is unchanged is found by its hash then."""
-        for known in self._known.values():
+        """Drops the references that are kept, and keeps none of a snapshot in the making. From any thread.
+
+        What is unchanged is found by its hash then.
+        """
+        self._holding = False  # first: what is held from now on is dropped by who does it
+        for known in list(self._known.values()):
             known.held = None
 
-    def forget(self) -> None:
-        """Forgets all that was written: the next snapshot is written whole."""
-        self._known.clear()
+    def forget(self, keep: Collection[str] = ()) -> None:
+        """Forgets all that was written, but for what lies in these objects."""
+        self._known = {name: known for name, known in self._known.items() if known.record.object in keep}
 
 
 def key(snapshot: Snapshot, source: TensorSource) -> str:
@@ -109,11 +140,12 @@ def _address(source: TensorSource) -> int | None:
     return source.address() if source.address is not None else None
 
 
-def _is_same(source: TensorSource, known: _Known) -> bool:
+def _is_same(source: TensorSource, known: _Known, *, there: bool) -> bool:
+    """Whether a tensor is as it was written; it is if it lies ``there``, where its reference was held."""
     spec, before = source.spec, known.record.spec
     if (spec.dtype, spec.shape) != (before.dtype, before.shape) or source.buffer is None:
         return False
-    if known.held is not None:  # else it would have been dropped
+    if there:
         return True
     parts = iter(source.buffer())
     first = next(parts)

@@ -17,6 +17,7 @@ from holdfast.hooks.handle import Handle
 from holdfast.hooks.variables import NamedVariable
 from holdfast.runtime import memory
 from holdfast.runtime.spool import Spool
+from holdfast.runtime.unchanged import PROBE_BYTES
 
 
 def mostly_frozen() -> Any:
@@ -126,6 +127,47 @@ def test_a_value_that_is_read_late_is_read_whole_in_ranges_of_rows(monkeypatch: 
         assert max(map(len, parts)) <= 1000
     held = capture.references(variables, held=True)
     assert not any(source.late for source in held)
+
+
+def test_what_no_kernel_gives_rows_of_is_read_whole_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    import tensorflow as tf
+
+    monkeypatch.setattr(headroom, "shortage", lambda variables: "memory is short")
+    monkeypatch.setattr(capture, "PART_BYTES", 1000)
+    value = tf.cast(tf.random.uniform((1000, 4)), tf.float8_e5m2)  # ResourceGather has none
+    source = capture.references([NamedVariable("model/0", "", tf.Variable(value))])[0]
+    assert source.buffer is not None
+    assert b"".join(map(bytes, source.buffer())) == value.numpy().tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "bool", "int64", "complex64"])
+@pytest.mark.parametrize("shape", [(), (0, 4), (300, 700), (1, 300_000)])
+def test_a_tensor_on_a_gpu_is_read_piece_by_piece_a_small_one_first(
+    monkeypatch: pytest.MonkeyPatch, dtype: str, shape: tuple[int, ...]
+) -> None:
+    import tensorflow as tf
+
+    monkeypatch.setattr(capture, "_on_gpu", lambda tensor: True)  # what of it is on one is the kernels' work
+    monkeypatch.setattr(capture, "PART_BYTES", 100_000)
+    variable = tf.Variable(tf.cast(tf.random.uniform(shape, maxval=100), dtype))
+    source = capture.references([NamedVariable("model/0", "", variable)])[0]
+    assert source.buffer is not None
+    parts = [bytes(part) for part in source.buffer()]
+    assert b"".join(parts) == variable.numpy().tobytes()
+    if source.spec.nbytes > capture.TWO_PIECES_BYTES:
+        assert len(parts[0]) == PROBE_BYTES
+        assert len(parts) > 2 and max(map(len, parts)) <= 100_000
+
+
+def test_a_tensor_of_which_a_gpu_gives_no_ranges_is_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    import tensorflow as tf
+
+    variable = tf.Variable(tf.random.uniform((300, 700)))
+    source = capture.references([NamedVariable("model/0", "", variable)])[0]
+    answers = iter([True, False])  # the tensor is there; its first range has come from the host
+    monkeypatch.setattr(capture, "_on_gpu", lambda tensor: next(answers))
+    assert source.buffer is not None
+    assert [bytes(part) for part in source.buffer()] == [variable.numpy().tobytes()]
 
 
 @pytest.mark.parametrize("short", ["", "memory is short"])

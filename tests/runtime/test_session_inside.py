@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from holdfast.runtime.service import Service
 from holdfast.runtime.session import Session
 from holdfast.runtime.settings import Settings
 from holdfast.runtime.status import DaemonStatus
+from holdfast.runtime.unchanged import HELD_BYTES
 
 Opener = Callable[..., Session]
 
@@ -127,6 +130,27 @@ def test_how_the_session_before_ended_counts_for_the_failures_to_be_expected(sta
     assert ran_for(before, LastStep(before.session, before.claimed_at + 600.0), None) == 600.0
     assert ran_for(before, LastStep("other", before.claimed_at + 600.0), None) == 0.0
     assert ran_for(None, LastStep(), None) == 0.0
+
+
+def test_between_calls_and_cells_no_reference_of_an_unchanged_tensor_is_held(start: Opener) -> None:
+    session = start()
+
+    def held_after() -> Callable[[], object]:
+        taken = snapshot({"tensor": bytes(HELD_BYTES)})
+        buffer = taken.sources[0].buffer
+        taken.sources[0].address = lambda: 1000
+        assert session.submit(taken)
+        session.flush()
+        assert buffer is not None
+        return weakref.ref(buffer)
+
+    held_after()
+    reference = held_after()
+    gc.collect()
+    assert reference() is not None
+    session.paused()
+    gc.collect()
+    assert reference() is None
 
 
 def test_a_closed_session_takes_no_snapshots_and_closes_again(start: Opener) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from helpers.faults import flip_bit, tree
 from helpers.snapshots import contents, snapshot, spooled, stem
+from holdfast.runtime import spool as spool_module
 from holdfast.runtime.errors import CheckpointDamaged, FormatInvalid, ObjectNotFound
+from holdfast.runtime.files import move
 from holdfast.runtime.objects import decode_header
 from holdfast.runtime.spool import Spool, spool_folder
 
@@ -123,6 +126,62 @@ def test_a_file_that_was_taken_between_opening_and_locking_reads_as_not_there(
     monkeypatch.setattr(fcntl, "flock", taken_first)
     with pytest.raises(ObjectNotFound), spool.shared(path):
         pass
+
+
+@pytest.fixture
+def fork() -> Iterator[Callable[[], None]]:
+    """Forks children that do nothing until the test is over, as a user's worker processes."""
+    over, end = os.pipe()
+    children = []
+
+    def act() -> None:
+        child = os.fork()
+        if not child:
+            os.close(end)
+            os.read(over, 1)
+            os._exit(0)
+        children.append(child)
+
+    yield act
+    os.close(end)
+    for child in children:
+        os.waitpid(child, 0)
+    os.close(over)
+
+
+def test_a_child_forked_while_a_file_is_taken_does_not_keep_its_lock(
+    spool: Spool, fork: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool.write("run", stem(1), snapshot(contents(1)))
+
+    def moved(source: Path, target: Path) -> None:
+        fork()
+        move(source, target)
+        taken.append(os.open(target, os.O_RDWR))
+
+    taken: list[int] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(spool_module, "move", moved)
+        assert spool._take(stem(1), spool.folder / "taken")
+    fcntl.flock(taken[0], fcntl.LOCK_SH | fcntl.LOCK_NB)  # the writer would wait here
+    os.close(taken[0])
+
+
+def test_a_child_forked_while_an_object_is_written_or_read_does_not_keep_its_lock(
+    spool: Spool, fork: Callable[[], None]
+) -> None:
+    taken = snapshot({"tensor": b"bytes"})
+
+    def forking() -> Iterable[memoryview]:
+        fork()
+        return [memoryview(b"bytes")]
+
+    taken.sources[0].buffer = forking
+    spool.write("run", stem(1), taken)
+    with spool.shared(object_of(spool, 1)):
+        fork()
+    spool.discard(stem(1))
+    assert not list(spool.objects.iterdir())
 
 
 def test_a_reader_sees_whole_snapshots_or_none_while_a_writer_recycles(spool: Spool) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
-from collections.abc import Iterable
+import weakref
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from helpers.snapshots import Contents, contents, snapshot, spooled, stem
 from holdfast.runtime import unchanged
 from holdfast.runtime.errors import SpoolFull
 from holdfast.runtime.manifest import Kind
+from holdfast.runtime.names import Stem
 from holdfast.runtime.spool import MOST_OBJECTS, Spool
 
 LARGE = 20_000
@@ -135,6 +138,42 @@ def test_another_process_discards_nothing_that_is_about_to_be_named(spool: Spool
     assert spooled(spool, stem(2)) == frozen() | moving(2)
 
 
+def test_an_object_whose_last_two_snapshots_two_processes_take_at_once_is_deleted(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(spool, 1, frozen() | moving(1), kind="milestone")
+    write(spool, 2, frozen() | moving(2), kind="milestone")
+    write(spool, 3, moving(3))
+    daemon, looks, only_of = Spool(spool.folder), list[Stem](), Spool._only_of
+
+    def looked(self: Spool, one: Stem) -> frozenset[str]:
+        found = only_of(self, one)
+        looks.append(one)
+        if looks == [stem(2), stem(2)]:  # before it takes the one, the other is taken
+            daemon.discard(stem(1))
+        return found
+
+    monkeypatch.setattr(Spool, "_only_of", looked)
+    spool.discard(stem(2))
+    assert spool.stems() == [stem(3)]
+    assert {path.name for path in spool.objects.iterdir()} == named(spool, 3)
+
+
+def test_an_object_that_is_read_or_named_outlives_a_snapshot_that_shares_it(spool: Spool) -> None:
+    write(spool, 1, frozen() | moving(1), kind="milestone")
+    write(spool, 2, frozen() | moving(2), kind="milestone")
+    path = spool.objects / stem(1).object_name()
+    spool._remove_unnamed(path)
+    assert path.exists(), "two snapshots name it"
+    for sequence in (1, 2):
+        (spool.manifests / stem(sequence).manifest_name).unlink()
+    with spool.shared(path):
+        spool._remove_unnamed(path)
+        assert path.exists(), "it is read"
+    spool._remove_unnamed(path)
+    assert not path.exists()
+
+
 def test_what_another_process_discarded_is_written_anew(spool: Spool) -> None:
     write(spool, 1, frozen())
     Spool(spool.folder).discard(stem(1))
@@ -198,6 +237,15 @@ def test_a_milestone_for_which_there_was_no_room_at_first_is_whole(spool: Spool)
     assert spooled(spool, stem(5)) == frozen() | moving(5)
 
 
+def test_nothing_is_remembered_of_what_no_snapshot_names_any_more(spool: Spool) -> None:
+    for sequence in range(1, 20):
+        slots = (f"slot-{sequence}",)
+        spool.write("run", stem(sequence), snapshot(frozen(5), kind="milestone", slots=slots))
+        if sequence > 1:
+            spool.discard(stem(sequence - 1))  # as the daemon does once it is in the store
+    assert len(spool._unchanged._known) <= 2 * 5
+
+
 def test_one_slot_alone_and_together_with_another_is_known_by_one_name(spool: Spool) -> None:
     both = {f"b/{name}": data for name, data in frozen(9).items()} | {"a/tensor": b"a" * LARGE}
     spool.write("run", stem(1), snapshot(both, slots=("a", "b")))
@@ -215,16 +263,24 @@ class Referenced:
     def __init__(self, spool: Spool) -> None:
         self.spool, self.sequence, self.asked = spool, 0, 0
         self.data, self.address = b"1" * unchanged.HELD_BYTES, 1000
+        self._last: Callable[[], object] = lambda: None
 
-    def write(self, kind: Kind = "scheduled") -> None:
+    def is_held(self) -> bool:
+        """Whether the reference of the last snapshot is held."""
+        gc.collect()
+        return self._last() is not None
+
+    def write(self, kind: Kind = "scheduled", while_read: Callable[[], None] = lambda: None) -> None:
         self.sequence, self.asked = self.sequence + 1, 0
         taken = snapshot({"tensor": self.data}, kind=kind)
         data, address = self.data, self.address
 
         def buffer() -> Iterable[memoryview]:
             self.asked += 1
+            while_read()
             return [memoryview(data)]
 
+        self._last = weakref.ref(buffer)
         taken.sources[0].buffer, taken.sources[0].address = buffer, lambda: address
         self.spool.write("run", stem(self.sequence), taken)
         assert spooled(self.spool, stem(self.sequence)) == {"tensor": data}
@@ -253,3 +309,36 @@ def test_at_a_training_calls_end_no_reference_is_held_any_more(spool: Spool) -> 
     tensor.data = b"4" * unchanged.HELD_BYTES  # other bytes at that address: the old ones had been freed
     tensor.write()
     assert tensor.asked
+
+
+def test_a_reference_of_what_the_next_snapshot_has_no_more_is_not_held(spool: Spool) -> None:
+    tensor = Referenced(spool)
+    tensor.write()
+    tensor.write()
+    assert tensor.is_held()
+    spool.write("run", stem(9), snapshot(frozen(2), slots=("another",)))
+    assert not tensor.is_held()
+
+
+def test_a_reference_is_held_no_longer_than_until_the_next_call_or_the_cells_end(spool: Spool) -> None:
+    tensor = Referenced(spool)
+    tensor.write()
+    tensor.write()
+    spool.let_go()
+    assert not tensor.is_held()
+    tensor.write(while_read=spool.let_go)
+    assert tensor.asked and not tensor.is_held(), "let go while it was compared"
+    tensor.write()
+    assert tensor.is_held()
+
+
+def test_of_a_tensor_each_of_whose_references_is_a_copy_none_is_held(spool: Spool) -> None:
+    tensor = Referenced(spool)
+    for address in range(1000, 6000, 1000):  # it does not change, and yet never lies where it was held
+        tensor.address = address
+        tensor.write()
+    assert not tensor.is_held()
+    tensor.data = b"2" * unchanged.HELD_BYTES
+    for _ in range(3):
+        tensor.write()
+    assert tensor.is_held() and not tensor.asked, "it was assigned, and has a buffer of its own again"
