@@ -34,6 +34,11 @@ LONG_CALL: Final = 5.0
 """Seconds of steps after which a call's steps are taken to differ from those of the call before."""
 
 
+HICCUP: Final = 10.0
+"""Another process slows steps down and does not stop them: a bucket that takes more than so many times as long
+as it should has something else in it, an evaluation or a save, and counts for an upload with so much only."""
+
+
 @dataclass(slots=True)
 class Excess:
     """By how much some buckets exceed the same steps undisturbed.
@@ -51,12 +56,13 @@ class Excess:
     _buckets: int = 0
     _reference: int = 1
 
-    def add(self, bucket: Bucket, quiet: Quiet) -> None:
-        """Adds a bucket, as compared with undisturbed ones."""
+    def add(self, bucket: Bucket, quiet: Quiet, *, hiccup: float = math.inf) -> None:
+        """Adds a bucket, as compared with undisturbed ones; at most so many times as long as they are."""
         if not quiet.known:
             self.unknown = True
             return
-        self.seconds += bucket.seconds - bucket.steps * quiet.rate
+        undisturbed = bucket.steps * quiet.rate
+        self.seconds += min(bucket.seconds - undisturbed, hiccup * max(undisturbed, BUCKET_SECONDS))
         self.counted += bucket.seconds
         self._variance += quiet.variance
         self._buckets, self._reference = self._buckets + 1, quiet.count
@@ -303,7 +309,7 @@ class Pace:
         ):
             quiet.add(bucket.steps, bucket.seconds)
         if upload is not None:
-            upload.excess.add(bucket, self._quiet[False])
+            upload.excess.add(bucket, self._quiet[False], hiccup=HICCUP)
 
     def _snapshot_over(self, window: Window) -> None:
         if window.failed or window.over is None or window.ended is None:

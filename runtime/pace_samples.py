@@ -30,6 +30,9 @@ ALIKE: Final = 1.5
 MEDIAN_ERROR: Final = 1.25
 """The standard error of a median beside that of a mean, for normal noise: sqrt(pi / 2)."""
 
+FEW_UPLOADS: Final = 3
+"""With fewer uploads measured their cost is a guess: one hiccup, or a first one that is whole, decides it."""
+
 _DEVIATION: Final = 1.4826
 """The standard deviation beside the median absolute deviation, for normal noise."""
 
@@ -165,10 +168,17 @@ class Costs:
         return statistics.median(one.took for one in alike) if alike else 0.0
 
     @property
+    def uploads_settled(self) -> bool:
+        """Whether the cost of an upload is known from enough of them."""
+        return len(self._uploads) >= FEW_UPLOADS
+
+    @property
     def upload(self) -> float | None:
-        """Seconds of training that an upload takes; None where that is not known."""
+        """Seconds of training that an upload takes, the least of the first ones; None where that is not known."""
         if not self._uploads:
             return None
+        if not self.uploads_settled:
+            return max(0.0, min(excess for excess, _, _ in self._uploads))
         return max(0.0, _less_error([(excess, noise) for excess, _, noise in self._uploads]))
 
     @property

@@ -154,6 +154,21 @@ def test_an_upload_is_evaluated_with_the_snapshots_in_it_left_out() -> None:
     assert training.pace.costs.snapshot == pytest.approx(5.0 + STALL, rel=0.2)
 
 
+def test_of_a_hiccup_in_an_upload_little_is_counted() -> None:
+    training = Training(steady(0.03))
+    training.train(20.0)
+    begun = training.now
+    training.slow_down(60.0, 3.0)
+    training.train(30.0)
+    training.now += 50.0
+    training.train(begun + 115.0 - training.now)
+    training.pace.upload(begun, begun + 110.0)
+    training.train(5.0)
+    training.pace.look(training.now)
+    cost = training.pace.costs.upload
+    assert cost is not None and 2.0 < cost < 8.0
+
+
 def test_an_upload_whose_end_nobody_knows_is_over_and_has_no_cost() -> None:
     training = Training(steady(0.03))
     training.train(20.0)

@@ -9,7 +9,7 @@ import pytest
 from holdfast.runtime import schedule_text
 from holdfast.runtime.budget import Clash, Past, Plan
 from holdfast.runtime.schedule import NEARLY_DUE
-from holdfast.runtime.scheduler import LEARNING, Measured, Scheduler, Wishes
+from holdfast.runtime.scheduler import LEARNING, LEARNING_SHARE, Measured, Scheduler, Wishes
 from holdfast.runtime.startup import failures
 
 FREE = Wishes(10.0, 100.0, 0.0)
@@ -33,6 +33,37 @@ def snapshot(scheduler: Scheduler, now: float, stall: float) -> float:
     scheduler.pace.snapshot_over(now + stall, written=True)
     scheduler.pace.snapshot_handed(now + stall)
     return now + stall
+
+
+def upload(scheduler: Scheduler, now: float, takes: float, cost: float, hiccup: float = 0.0) -> float:
+    """One that takes so much from the steps, with one of them longer by a hiccup; then some steps without."""
+    begun, slow = now, 0.1 * cost / takes
+    scheduler.pace.upload(begun, None)
+    while now < begun + takes:
+        now += 0.1 + slow + hiccup
+        hiccup = 0.0
+        scheduler.step_ended(now)
+    scheduler.pace.upload(begun, now)
+    for _ in range(50):
+        now += 0.1
+        scheduler.step_ended(now)
+    scheduler.look(now)
+    return now
+
+
+def warm(scheduler: Scheduler, stall: float = 0.01) -> float:
+    """Steps, and snapshots until their cost is known."""
+    now = 0.0
+    for _ in range(4):
+        due = False
+        while not due:
+            now, due = train(scheduler, now, 10.0)
+        now = snapshot(scheduler, now, stall)
+    for _ in range(50):
+        now += 0.1
+        scheduler.step_ended(now)
+    scheduler.look(now)
+    return now
 
 
 def test_without_a_budget_a_snapshot_is_due_after_its_interval_and_sooner_at_the_end_of_an_epoch() -> None:
@@ -87,6 +118,34 @@ def test_a_dear_snapshot_stretches_the_interval_once_that_is_known() -> None:
     # What learning took above the budget is paid back.
     assert measured.overhead is not None and measured.overhead > BUDGET.share
     assert measured.plan.overhead < BUDGET.share
+
+
+@pytest.mark.parametrize(("cost", "hiccup"), [(0.5, 50.0), (40.0, 0.0)], ids=["a hiccup", "the whole state"])
+def test_one_upload_that_seems_dear_does_not_set_the_schedule(cost: float, hiccup: float) -> None:
+    scheduler = Scheduler(BUDGET, 0.0)
+    now = warm(scheduler)
+    before = scheduler.measured.plan
+    now = upload(scheduler, now, 60.0, cost, hiccup)
+    first = scheduler.measured
+    assert first.upload_cost is not None and first.upload_cost > 1.0
+    assert first.plan.persist_seconds <= max(LEARNING * BUDGET.persist_seconds, cost / LEARNING_SHARE)
+    assert first.plan.snapshot_seconds == pytest.approx(before.snapshot_seconds, rel=0.01)
+    assert all(clash.tier != "upload" for clash in first.plan.clashes)
+    for _ in range(2):
+        now = upload(scheduler, now, 60.0, 0.5)
+        assert scheduler.measured.plan.persist_seconds <= 1.1 * BUDGET.persist_seconds
+
+
+def test_uploads_that_are_dear_stretch_the_intervals_once_that_is_known() -> None:
+    scheduler = Scheduler(BUDGET, 0.0)
+    now = warm(scheduler, 0.1)
+    before = scheduler.measured.plan
+    for _ in range(3):
+        now = upload(scheduler, now, 60.0, 6.0)
+    plan = scheduler.measured.plan
+    assert plan.persist_seconds > 2 * LEARNING * BUDGET.persist_seconds
+    assert plan.snapshot_seconds > before.snapshot_seconds * 1.2
+    assert "upload" in {clash.tier for clash in plan.clashes}
 
 
 def test_at_the_end_of_an_epoch_one_is_due_sooner_only_where_that_is_within_the_budget() -> None:
