@@ -21,8 +21,11 @@ FAR: Final = 5.0
 SAMPLES: Final = 9
 """That the estimate is a median of: as many as change slowly enough, and steady it against noise."""
 
+KEPT: Final = 256
+"""Snapshots remembered: some of each size, where states of many sizes are trained in turn."""
+
 WARM: Final = 2
-"""Snapshots of a process that cost more than those that follow: their files are new."""
+"""Snapshots of a size that cost more than those that follow: their files are new."""
 
 ALIKE: Final = 1.5
 """States whose sizes differ by no more than this factor cost about the same."""
@@ -113,15 +116,11 @@ class Sample:
 class Costs:
     """What snapshots and uploads cost here. A median of the last ones of about the newest one's size."""
 
-    _snapshots: deque[Sample] = field(default_factory=lambda: deque(maxlen=4 * SAMPLES))
+    _snapshots: deque[Sample] = field(default_factory=lambda: deque(maxlen=KEPT))
     _uploads: deque[tuple[float, float, float]] = field(default_factory=lambda: deque(maxlen=SAMPLES))
-    _made: int = 0
 
     def add_snapshot(self, sample: Sample) -> None:
         """Adds one."""
-        self._made += 1
-        if self._made == WARM + 1:
-            self._snapshots.clear()  # the first ones are no measure for those that follow
         self._snapshots.append(sample)
 
     def add_upload(self, excess: float, took: float, noise: float) -> None:
@@ -130,19 +129,26 @@ class Costs:
 
     @property
     def settled(self) -> bool:
-        """Whether the cost of a snapshot is known from more than the first ones, or cannot be known better."""
-        return self._made > WARM and (self._made > 3 * WARM or any(one.measured for one in self._alike()))
+        """Whether the cost of a snapshot is known from more than the first ones of its size, or cannot be known
+        better.
+        """
+        made = len(self._same_size())
+        return made > WARM and (made > 3 * WARM or any(one.measured for one in self._alike()))
 
     @property
     def sure(self) -> bool:
         """Whether so from more than one: enough to speak of it."""
-        return self.settled and self._made > WARM + 1
+        return self.settled and len(self._same_size()) > WARM + 1
 
-    def _alike(self) -> list[Sample]:
+    def _same_size(self) -> list[Sample]:
         if not self._snapshots:
             return []
         size = self._snapshots[-1].nbytes
-        alike = [one for one in self._snapshots if size <= one.nbytes * ALIKE and one.nbytes <= size * ALIKE]
+        return [one for one in self._snapshots if size <= one.nbytes * ALIKE and one.nbytes <= size * ALIKE]
+
+    def _alike(self) -> list[Sample]:
+        alike = self._same_size()
+        alike = alike[WARM:] or alike  # the first ones are no measure for those that follow
         measured = [one for one in alike if one.measured]
         return (measured or alike)[-SAMPLES:]
 

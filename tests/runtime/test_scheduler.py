@@ -27,9 +27,9 @@ def train(scheduler: Scheduler, now: float, seconds: float, step: float = 0.1) -
     return now, False
 
 
-def snapshot(scheduler: Scheduler, now: float, stall: float) -> float:
+def snapshot(scheduler: Scheduler, now: float, stall: float, nbytes: int = 1000) -> float:
     """One that stops the training for so long, and is written by then."""
-    scheduler.snapshot_begun(now, now, 1000)
+    scheduler.snapshot_begun(now, now, nbytes)
     scheduler.pace.snapshot_over(now + stall, written=True)
     scheduler.pace.snapshot_handed(now + stall)
     return now + stall
@@ -102,6 +102,27 @@ def test_the_first_ones_that_are_dear_do_not_stretch_the_interval_for_long() -> 
     assert max(gaps) <= LEARNING * BUDGET.snapshot_seconds + 1.0
     assert scheduler.pace.costs.settled and scheduler.measured.sure
     assert scheduler.measured.plan.snapshot_seconds < 20.0
+
+
+def test_a_larger_state_that_is_trained_later_is_learned_anew() -> None:
+    scheduler = Scheduler(BUDGET, 0.0)
+    now = warm(scheduler) + 60.0
+    scheduler.pace.paused()  # and the first step of the next training finds a snapshot due
+    assert scheduler.step_ended(now)
+    scheduler.snapshot_begun(now, now, 3000)
+    scheduler.pace.snapshot_handed(now + 0.01)
+    scheduler.pace.snapshot_over(now + 8.0, written=True)
+    begun, now = now, now + 0.01
+    due = False
+    while not due:  # nothing is known of its steps: at worst they stood still for as long as it was written
+        now, due = train(scheduler, now, 5.0)
+    assert now - begun <= 8.1 / LEARNING_SHARE
+    for _ in range(2):
+        assert not scheduler.pace.costs.settled
+        now = snapshot(scheduler, now, 0.01, 3000)
+        now, _ = train(scheduler, now, 2.0)
+        assert scheduler.measured.plan.snapshot_seconds <= BUDGET.snapshot_seconds
+    assert scheduler.pace.costs.settled
 
 
 def test_a_dear_snapshot_stretches_the_interval_once_that_is_known() -> None:
