@@ -126,8 +126,8 @@ class Scheduler:
         """A snapshot is about to be handed to the writer; see `Pace.snapshot_begun`."""
         self._last = now
         self.pace.snapshot_begun(now, ended, nbytes)
-        if self._first and ended is not None:
-            self._first = False
+        if self._first:
+            self._first = False  # measured or not: else a loop of short calls would save at this pace for ever
             self._set_intervals(self.measured.plan.snapshot_seconds)
 
     # --- on others -----------------------------------------------------------------------------

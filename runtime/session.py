@@ -168,8 +168,12 @@ class Session:
         """The name of the snapshot to come, for the journal that goes into it."""
         return Stem(self.claim.incarnation, self._sequence + 1, self.claim.session)
 
-    def submit(self, snapshot: Snapshot) -> bool:
+    def submit(self, snapshot: Snapshot, *, after_step: bool = False) -> bool:
         """Hands a snapshot, named by `next_stem`, to the writer thread.
+
+        Args:
+            snapshot: It.
+            after_step: Whether it was due at a step's end whatever its kind, so that its cost can be measured.
 
         Returns:
             False where another session has taken the run over, and nothing was done.
@@ -179,7 +183,8 @@ class Session:
         stem = self.next_stem()
         self._sequence += 1
         ended, self._step_end = self._step_end, None
-        measured = snapshot.kind in ("scheduled", "requested")  # else another thing than a step has ended
+        # Else another thing than a step has ended.
+        measured = after_step or snapshot.kind in ("scheduled", "requested")
         self._scheduler.snapshot_begun(time.monotonic(), ended if measured else None, snapshot.nbytes)
         self.memory_short = late = snapshot.late
         try:

@@ -88,6 +88,19 @@ def test_the_first_one_is_taken_soon_after_the_first_step() -> None:
     assert due and now - 1000.0 == pytest.approx(5.0, abs=0.3)
 
 
+def test_the_first_ones_short_interval_is_over_though_nothing_of_it_was_measured() -> None:
+    scheduler, now, taken = Scheduler(BUDGET, 0.0), 0.0, 0
+    while now < 600.0:
+        now, due = train(scheduler, now, 0.5)
+        if due:
+            taken += 1
+            scheduler.snapshot_begun(now, None, 1000)
+            scheduler.pace.snapshot_handed(now)
+            scheduler.pace.snapshot_over(now + 0.2, written=True)
+        scheduler.pace.paused()  # another short call
+    assert taken <= 1 + 600.0 / BUDGET.snapshot_seconds
+
+
 def test_the_first_ones_that_are_dear_do_not_stretch_the_interval_for_long() -> None:
     scheduler, now, gaps = Scheduler(BUDGET, 0.0), 0.0, []
     for cost in (2.0, 2.0, 0.1, 0.1):

@@ -12,9 +12,12 @@ import pytest
 from helpers.faults import flip_bit, full_disk, truncate
 from helpers.processes import eventually
 from helpers.snapshots import Contents, contents, object_file, read_back, snapshot
+from holdfast.hooks.saving import Piece, Saving
 from holdfast.runtime.budget import Past
 from holdfast.runtime.errors import CheckpointDamaged, StoreUnusable
+from holdfast.runtime.journal import Place, Slot
 from holdfast.runtime.last_step import LastStep
+from holdfast.runtime.manifest import Kind
 from holdfast.runtime.names import Stem
 from holdfast.runtime.opening import ran_for
 from holdfast.runtime.pace_samples import Sample
@@ -73,6 +76,27 @@ def test_a_snapshot_is_due_when_its_interval_has_passed_and_none_is_in_the_makin
     session.close()
     assert not session.due()
     assert not start(snapshot_seconds=86_400.0).due()
+
+
+def test_a_kept_milestone_that_is_saved_at_a_step_that_was_due_is_measured(start: Opener) -> None:
+    session = start(overhead_percent=1.0)
+    saving = Saving(session)
+    saving._burst.left, saving._burst.at = 0.0, time.monotonic()
+
+    def piece(name: str) -> Piece:
+        sources = snapshot(contents(1)).sources
+        return Piece(Slot(name, "", (), Place("", 0)), list(sources), {"call": 0})
+
+    kinds: tuple[tuple[Kind, bool], ...] = (("scheduled", True), ("milestone", False))
+    for kind, measured in kinds:
+        saving.milestone(piece("slot-0001"), 0.0)
+        assert saving._kept
+        session.step_ended()
+        assert saving.save(kind, piece("slot-0000"))
+        window = session._scheduler.pace._window
+        assert window is not None and (window.ended is not None) == measured
+        session.flush()
+        assert session.last_committed is not None and session.last_committed.kind == "milestone"
 
 
 def test_the_interval_that_was_chosen_reaches_the_daemon_and_a_wait_goes_before_it(
