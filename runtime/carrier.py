@@ -140,8 +140,8 @@ class Carrier:
             raise StoreUnavailable(f"The store gives back other than it was given: {error.what}") from None
         finally:
             self.status.uploading = ""
-            self.status.uploaded_from, self.status.uploaded_to = self.status.uploading_since, time.time()
         self.damage = ""
+        self.status.uploaded_from, self.status.uploaded_to = self.status.uploading_since, time.time()
         self.status.bytes_written = self._uploader.bytes_written
         self._note_written(stem, time.time())
         self._confirm(stem, written.names, written)
