@@ -194,19 +194,23 @@ class Pace:
             if self._call_seconds + self._seconds > LONG_CALL:
                 self._forget_steps()
 
-    def snapshot_begun(self, now: float, ended: float | None, nbytes: int) -> None:
-        """A snapshot is about to be handed to the writer.
+    def snapshot_begun(self, now: float, ended: float | None, nbytes: int) -> Window:
+        """A snapshot is about to be handed to the writer, which may be busy with the one before.
 
         Args:
             now: The time.
             ended: When the step ended after which the training stands still for it; None where not known.
             nbytes: Of its tensors.
+
+        Returns:
+            What `snapshot_over` wants.
         """
         with self._lock:
             self._close(now if ended is None else ended)
             if self._window is not None:
                 self._give_up(self._window)
-            self._window = Window(ended, nbytes, now)
+            self._window = window = Window(ended, nbytes, now)
+        return window
 
     def snapshot_handed(self, now: float) -> None:
         """It was: the training goes on."""
@@ -219,12 +223,11 @@ class Pace:
 
     # --- on others -----------------------------------------------------------------------------
 
-    def snapshot_over(self, now: float, *, written: bool) -> None:
-        """The writer is done with it."""
+    def snapshot_over(self, window: Window, now: float, *, written: bool) -> None:
+        """The writer is done with one."""
         with self._lock:
-            if self._window is not None:
-                self._window.over = now
-                self._window.failed |= not written
+            window.over = now
+            window.failed |= not written
 
     def upload(self, begun: float, over: float | None) -> None:
         """An upload began, or ended: each is told as soon as it is known, any number of times.

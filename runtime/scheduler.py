@@ -17,7 +17,7 @@ from holdfast.runtime.budget import (
     Plan,
     Tier,
 )
-from holdfast.runtime.pace import Pace
+from holdfast.runtime.pace import Pace, Window
 
 LEARNING: Final = 2.0
 """While only the first snapshots' or uploads' costs are known, which are higher than those that follow, their
@@ -122,13 +122,14 @@ class Scheduler:
         """Whether a snapshot is due, were there anything to take one of."""
         return self._last is not None and now - self._last >= self._interval
 
-    def snapshot_begun(self, now: float, ended: float | None, nbytes: int) -> None:
+    def snapshot_begun(self, now: float, ended: float | None, nbytes: int) -> Window:
         """A snapshot is about to be handed to the writer; see `Pace.snapshot_begun`."""
         self._last = now
-        self.pace.snapshot_begun(now, ended, nbytes)
+        window = self.pace.snapshot_begun(now, ended, nbytes)
         if self._first:
             self._first = False  # measured or not: else a loop of short calls would save at this pace for ever
             self._set_intervals(self.measured.plan.snapshot_seconds)
+        return window
 
     # --- on others -----------------------------------------------------------------------------
 

@@ -29,8 +29,8 @@ def train(scheduler: Scheduler, now: float, seconds: float, step: float = 0.1) -
 
 def snapshot(scheduler: Scheduler, now: float, stall: float, nbytes: int = 1000) -> float:
     """One that stops the training for so long, and is written by then."""
-    scheduler.snapshot_begun(now, now, nbytes)
-    scheduler.pace.snapshot_over(now + stall, written=True)
+    window = scheduler.snapshot_begun(now, now, nbytes)
+    scheduler.pace.snapshot_over(window, now + stall, written=True)
     scheduler.pace.snapshot_handed(now + stall)
     return now + stall
 
@@ -94,9 +94,9 @@ def test_the_first_ones_short_interval_is_over_though_nothing_of_it_was_measured
         now, due = train(scheduler, now, 0.5)
         if due:
             taken += 1
-            scheduler.snapshot_begun(now, None, 1000)
+            window = scheduler.snapshot_begun(now, None, 1000)
             scheduler.pace.snapshot_handed(now)
-            scheduler.pace.snapshot_over(now + 0.2, written=True)
+            scheduler.pace.snapshot_over(window, now + 0.2, written=True)
         scheduler.pace.paused()  # another short call
     assert taken <= 1 + 600.0 / BUDGET.snapshot_seconds
 
@@ -122,9 +122,9 @@ def test_a_larger_state_that_is_trained_later_is_learned_anew() -> None:
     now = warm(scheduler) + 60.0
     scheduler.pace.paused()  # and the first step of the next training finds a snapshot due
     assert scheduler.step_ended(now)
-    scheduler.snapshot_begun(now, now, 3000)
+    window = scheduler.snapshot_begun(now, now, 3000)
     scheduler.pace.snapshot_handed(now + 0.01)
-    scheduler.pace.snapshot_over(now + 8.0, written=True)
+    scheduler.pace.snapshot_over(window, now + 8.0, written=True)
     begun, now = now, now + 0.01
     due = False
     while not due:  # nothing is known of its steps: at worst they stood still for as long as it was written

@@ -20,7 +20,9 @@ from holdfast.runtime.last_step import LastStep
 from holdfast.runtime.manifest import Kind
 from holdfast.runtime.names import Stem
 from holdfast.runtime.opening import ran_for
+from holdfast.runtime.pace import Pace, Window
 from holdfast.runtime.pace_samples import Sample
+from holdfast.runtime.scheduler import Scheduler
 from holdfast.runtime.service import Service
 from holdfast.runtime.session import Session
 from holdfast.runtime.settings import Settings
@@ -97,6 +99,31 @@ def test_a_kept_milestone_that_is_saved_at_a_step_that_was_due_is_measured(start
         assert window is not None and (window.ended is not None) == measured
         session.flush()
         assert session.last_committed is not None and session.last_committed.kind == "milestone"
+
+
+def test_each_snapshot_is_over_at_its_own_end_for_the_schedule(
+    start: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = start()
+    told: list[Window] = []
+    begun: list[Window] = []
+    begin, over = Scheduler.snapshot_begun, Pace.snapshot_over
+
+    def noted_begin(*arguments: Any) -> Window:
+        begun.append(begin(*arguments))
+        return begun[-1]
+
+    def noted_over(pace: Pace, window: Window, now: float, *, written: bool) -> None:
+        told.append(window)
+        over(pace, window, now, written=written)
+
+    monkeypatch.setattr(Scheduler, "snapshot_begun", noted_begin)
+    monkeypatch.setattr(Pace, "snapshot_over", noted_over)
+    for seed in (1, 2, 3):
+        assert session.submit(snapshot(contents(seed)))  # without waiting for the one before
+    session.flush()
+    assert [id(one) for one in told] == [id(one) for one in begun]
+    assert not session._windows
 
 
 def test_the_interval_that_was_chosen_reaches_the_daemon_and_a_wait_goes_before_it(
