@@ -440,7 +440,7 @@ class Session:
         else:
             pace.no_upload(now)
         self._scheduler.look(now)
-        if self._schedule_news.is_new(self.schedule):
+        if self._schedule_news.is_new(self.schedule, _wishes(self.settings)):
             report.say(self.schedule_problem())
         chosen = self.schedule.plan.persist_seconds
         if abs(chosen - self._persist_seconds) > CHANGED * self._persist_seconds:

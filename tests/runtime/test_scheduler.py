@@ -7,7 +7,17 @@ from dataclasses import replace
 import pytest
 
 from holdfast.runtime import schedule_text
-from holdfast.runtime.budget import Clash, Past, Plan
+from holdfast.runtime.budget import (
+    KERNEL_SECONDS,
+    SNAPSHOT_FLOOR,
+    UPLOAD_FLOOR,
+    VM_SECONDS,
+    Clash,
+    Past,
+    Plan,
+    Tier,
+    choose,
+)
 from holdfast.runtime.schedule import NEARLY_DUE
 from holdfast.runtime.scheduler import LEARNING, LEARNING_SHARE, Measured, Scheduler, Wishes
 from holdfast.runtime.startup import failures
@@ -203,7 +213,7 @@ def test_changed_wishes_are_in_force_at_once() -> None:
 
 
 DEAR = Measured(
-    Plan(90.0, 120.0, 0.01, (Clash("snapshot", 15.0, 91.0, 0.0555),)),
+    Plan(90.0, 120.0, 0.01, (Clash("snapshot", 15.0, 91.0, 0.0555, 12.0, "writing"),)),
     stall=0.1,
     snapshot_cost=0.9,
     snapshot_takes=1.0,
@@ -216,7 +226,7 @@ def test_a_bound_that_cannot_be_kept_is_told_with_why_and_what_would_keep_it() -
         "a snapshot costs 0.90 s of training: with at most 1 % overhead a killed kernel may lose 91 s of "
         "training rather than 15 s; overhead_percent: 5.6 would keep 15 s"
     )
-    never = Clash("snapshot", 15.0, 60.0, None)
+    never = Clash("snapshot", 15.0, 60.0, None, 60.0, "writing")
     slow = replace(DEAR, plan=Plan(40.0, 120.0, 0.01, (never,)), snapshot_takes=20.0)
     assert schedule_text.problem(slow, BUDGET) == (
         "writing a snapshot takes 20 s: a killed kernel may lose 60 s of training rather than 15 s, whatever "
@@ -224,7 +234,9 @@ def test_a_bound_that_cannot_be_kept_is_told_with_why_and_what_would_keep_it() -
     )
     both = replace(
         DEAR,
-        plan=Plan(90.0, 900.0, 0.01, (*DEAR.plan.clashes, Clash("upload", 120.0, 990.0, 0.0555))),
+        plan=Plan(
+            90.0, 900.0, 0.01, (*DEAR.plan.clashes, Clash("upload", 120.0, 990.0, 0.0555, 110.0, "upload"))
+        ),
         upload_cost=2.0,
     )
     assert "a snapshot costs 0.90 s and an upload costs 2.0 s of training" in schedule_text.problem(
@@ -233,6 +245,56 @@ def test_a_bound_that_cannot_be_kept_is_told_with_why_and_what_would_keep_it() -
     assert schedule_text.problem(both, BUDGET).endswith("overhead_percent: 5.6 would keep both")
     assert schedule_text.problem(replace(DEAR, sure=False), BUDGET) == ""
     assert schedule_text.problem(replace(DEAR, plan=Plan(15.0, 120.0)), BUDGET) == ""
+
+
+def told(snapshot: Tier, upload: Tier, wishes: Wishes, step: float = 0.1) -> str:
+    """What is said where these costs are known."""
+    plan = choose(snapshot, upload, wishes.share, step)
+    measured = Measured(
+        plan, 0.1, snapshot.cost, snapshot.takes, upload.cost, upload.takes, step, 0.01, sure=True
+    )
+    return schedule_text.problem(measured, wishes)
+
+
+def tiers(wishes: Wishes, snapshot: tuple[float, float], upload: tuple[float, float]) -> tuple[Tier, Tier]:
+    """Of a cost and the time that it takes, each."""
+    return (
+        Tier(*snapshot, wishes.snapshot_seconds, KERNEL_SECONDS, SNAPSHOT_FLOOR),
+        Tier(*upload, wishes.persist_seconds, VM_SECONDS, UPLOAD_FLOOR),
+    )
+
+
+def test_where_the_overhead_decides_it_is_not_said_that_it_does_not() -> None:
+    text = told(*tiers(BUDGET, (0.01, 0.1), (50.0, 60.0)), BUDGET)
+    assert "an upload costs 50 s of training, and an upload takes 60 s: with at most 1 % overhead" in text
+    assert "may lose 87 min of training rather than 2 min, and 195 s whatever the overhead" in text
+    cheap = told(*tiers(BUDGET, (0.01, 0.1), (0.1, 60.0)), BUDGET)
+    assert cheap == (
+        "an upload takes 60 s: a lost VM may lose 195 s of training rather than 2 min, whatever the overhead"
+    )
+
+
+def test_the_longest_part_of_what_may_be_lost_is_named() -> None:
+    wishes = Wishes(300.0, 120.0, 0.05)
+    apart = told(*tiers(wishes, (2.0, 5.0), (0.2, 5.0)), wishes)
+    assert apart.startswith("snapshots are 4 min apart (snapshot_seconds: 300): a lost VM may lose ")
+    writing = told(*tiers(BUDGET, (0.01, 50.0), (0.01, 5.0)), BUDGET)
+    assert writing.startswith("writing a snapshot takes 50 s: a killed kernel")
+    assert "and a lost VM may lose 246 s of training rather than 2 min, whatever" in writing
+    step = told(*tiers(BUDGET, (0.01, 1.0), (0.01, 5.0)), BUDGET, step=110.0)
+    assert step.startswith("a step takes 2 min: ") and step.count("a step") == 1
+
+
+def test_a_bound_that_the_budget_would_keep_is_no_problem_while_more_than_it_is_paid_back() -> None:
+    wishes = BUDGET
+    snapshot, upload = tiers(wishes, (0.1, 1.0), (0.1, 2.0))
+    plan = choose(snapshot, upload, wishes.share / 2, 0.1)
+    (clash,) = (one for one in plan.clashes if one.tier == "snapshot")
+    assert clash.loses > 1.25 * clash.bound and clash.needed is not None and clash.needed < wishes.share
+    measured = Measured(plan, 0.1, 0.1, 1.0, 0.1, 2.0, 0.1, 0.01, sure=True)
+    assert schedule_text.problem(measured, wishes) == ""
+    assert not schedule_text.News().is_new(measured, wishes)
+    assert schedule_text.problem(measured, replace(wishes, share=wishes.share / 2))
 
 
 def test_what_is_advised_is_enough() -> None:
@@ -253,7 +315,7 @@ def test_a_problem_is_news_once_and_again_when_it_has_changed_much() -> None:
     news = schedule_text.News()
     # At 15.1 s it is kept, nearly; what comes back as it was is no news.
     seconds = (90.0, 100.0, 170.0, 190.0, 190.0, 90.0, 15.1, 90.0)
-    assert [news.is_new(losing(one)) for one in seconds] == [
+    assert [news.is_new(losing(one), BUDGET) for one in seconds] == [
         True,
         False,
         False,
@@ -263,6 +325,17 @@ def test_a_problem_is_news_once_and_again_when_it_has_changed_much() -> None:
         False,
         False,
     ]
+
+
+def test_a_problem_that_comes_and_goes_is_said_once() -> None:
+    kernel = DEAR.plan.clashes[0]
+    vm = Clash("upload", 120.0, 200.0, 0.0555, 110.0, "upload")
+    news = schedule_text.News()
+    seen = [
+        news.is_new(replace(DEAR, plan=replace(DEAR.plan, clashes=clashes)), BUDGET)
+        for clashes in ((kernel,), (vm,), (kernel,), (kernel, vm), (), (kernel, vm), (kernel,))
+    ]
+    assert seen == [True, True, False, False, False, False, False]
 
 
 def test_the_intervals_are_told_with_what_they_cost() -> None:
