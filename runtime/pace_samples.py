@@ -180,7 +180,7 @@ class Costs:
 
     @property
     def upload(self) -> float | None:
-        """Seconds of training that an upload takes, the least of the first ones; None where that is not known."""
+        """Seconds of training that an upload takes, of the first ones the least; None where not known."""
         if not self._uploads:
             return None
         if not self.uploads_settled:

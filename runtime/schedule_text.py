@@ -60,7 +60,7 @@ def intervals(measured: Measured) -> str:
 
 @dataclass(slots=True)
 class News:
-    """Decides when a problem of the schedule is said: once for each tier, and again where it has changed much."""
+    """Decides when a problem of the schedule is said: once for each tier, again where it has changed much."""
 
     _said: dict[TierName, float] = field(default_factory=dict)
 

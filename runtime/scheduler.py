@@ -151,9 +151,7 @@ class Scheduler:
         kernel = budget.mean_time(KERNEL_SECONDS, self.past.kernel_deaths, exposed)
         vm = budget.mean_time(VM_SECONDS, self.past.vm_losses, exposed)
         step = self.pace.step_seconds
-        snapshot = Tier(
-            costs.snapshot, costs.snapshot_takes, wishes.snapshot_seconds, kernel, SNAPSHOT_FLOOR
-        )
+        snapshot = Tier(costs.snapshot, costs.snapshot_takes, wishes.snapshot_seconds, kernel, SNAPSHOT_FLOOR)
         upload = Tier(costs.upload, costs.upload_takes, wishes.persist_seconds, vm, UPLOAD_FLOOR)
         plan = budget.choose(snapshot, upload, self._share_left(), step)
         if not costs.uploads_settled:

@@ -82,7 +82,7 @@ def test_an_upload_that_failed_is_due_still_and_its_error_stays_until_one_comes_
     for failures in (1, 2):
         daemon._attempt(service(HOUR), draining=False)
         assert daemon._failures == failures
-    for _ in range(2):  # not due any more, by a changed setting: the store fails nevertheless, for all that is known
+    for _ in range(2):  # not due any more, by a changed setting: for all that is known the store fails still
         daemon._attempt(service(10 * HOUR), draining=False)
         assert "on purpose" in DaemonStatus.load(carrier.spool.folder).error
     carrier.spool.write("run", stem(2), snapshot(contents(2)))
