@@ -255,13 +255,13 @@ class Session:
         if len(self.begun) < 2:
             cost = NEW_FILES * scenario.snapshot - scenario.stall
         takes = max(scenario.writing, cost / 0.9)
-        self.scheduler.snapshot_begun(self.now, ended, int(scenario.megabytes * 1e6))
+        window = self.scheduler.snapshot_begun(self.now, ended, int(scenario.megabytes * 1e6))
         self.now += scenario.stall
         self.scheduler.pace.snapshot_handed(self.now)
         self.begun.append(ended)
         self.writing = (self.now + takes, cost / takes)
         # In the future, which a bucket is compared with only once it has come.
-        self.scheduler.pace.snapshot_over(self.now + takes, written=True)
+        self.scheduler.pace.snapshot_over(window, self.now + takes, written=True)
 
     def _look(self) -> None:
         scenario, pace = self.scenario, self.scheduler.pace

@@ -109,13 +109,16 @@ class Saving:
             yield
 
     def _save(self, kind: Kind, piece: Piece) -> bool:
+        after_step = kind in ("scheduled", "requested")
         along = self._along(piece)
         kept = self._kept.pop(piece.slot.name, None)
         if kept is not None and kept.state["call"] != piece.state["call"]:
             kept = None  # an older call's end: the newer state takes its place
         if kept is not None and kind != "milestone":
             kind = "milestone"
-        return self._submit("milestone" if self._kept else kind, [*self._kept.values(), piece, *along])
+        if self._kept:
+            kind = "milestone"
+        return self._submit(kind, [*self._kept.values(), piece, *along], after_step=after_step)
 
     def milestone(self, piece: Piece, seconds: float) -> None:
         """Saves the end of a training call: now, or, where such ends come thick and fast, a little later.
@@ -151,7 +154,7 @@ class Saving:
             if self._kept:
                 self._submit("milestone", list(self._kept.values()))
 
-    def _submit(self, kind: Kind, pieces: list[Piece]) -> bool:
+    def _submit(self, kind: Kind, pieces: list[Piece], *, after_step: bool = False) -> bool:
         self._kept.clear()
         if not self.session.active:
             return False
@@ -171,7 +174,7 @@ class Saving:
             self.session.journal.to_dict(),
             _states(pieces),
         )
-        if self.session.submit(snapshot):
+        if self.session.submit(snapshot, after_step=after_step):
             return True
         for slot, newest in before:
             slot.newest = newest

@@ -39,6 +39,7 @@ LARGEST: Final = 86_400.0
 """Seconds above which a cost is taken for so much."""
 
 TierName = Literal["snapshot", "upload"]
+Part = Literal["writing", "step", "upload", "snapshots"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +88,18 @@ class Clash:
         bound: The most work that the user is ready to lose, in seconds.
         loses: What may be lost instead.
         needed: The budget, as a share of training time, that would keep it; None where none would, since
-            writing takes too long.
+            too much may be lost beside the interval.
+        least: What may be lost at the least, whatever the budget.
+        longest: What takes longest of that beside the interval: writing a snapshot, the step that it waits for,
+            the upload, or the time between two snapshots.
     """
 
     tier: TierName
     bound: float
     loses: float
     needed: float | None
+    least: float
+    longest: Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,17 +139,25 @@ def choose(snapshot: Tier, upload: Tier, budget: float, step: float = 0.0) -> Pl
     """
     if budget <= 0 or snapshot.cost is None:
         return Plan(snapshot.bound, upload.bound)
-    first = _Range.of(snapshot, snapshot.takes + step)
-    # What is uploaded is a snapshot that may be as old as the interval between two.
-    second = _Range.of(upload, upload.takes + first.high + snapshot.takes + step)
-    seconds = _within((first, second), budget)
     lag = snapshot.takes + step
+    first = _Range.of(snapshot, lag)
+    # What is uploaded is a snapshot that may be as old as the interval between two.
+    second = _Range.of(upload, upload.takes + first.high + lag)
+    seconds = _within((first, second), budget)
     losses = (seconds[0] + lag, seconds[1] + upload.takes + seconds[0] + lag)
+    best = first.at(1.0, bounded=True), second.at(1.0, bounded=True)
+    least = (best[0] + lag, best[1] + upload.takes + best[0] + lag)
+    parts: dict[Part, float] = {"writing": snapshot.takes, "step": step}
+    # Where their bound cannot be kept, it is their writing or the step that keeps snapshots apart.
+    whole = parts | {"upload": upload.takes, "snapshots": best[0] if first.reachable else 0.0}
+    longest = (max(parts, key=parts.__getitem__), max(whole, key=whole.__getitem__))
     needed = first.cost / first.high + second.cost / second.high
     names: tuple[TierName, TierName] = ("snapshot", "upload")
     clashes = tuple(
-        Clash(name, tier.bound, loss, needed if one.reachable else None)
-        for name, tier, one, loss in zip(names, (snapshot, upload), (first, second), losses, strict=True)
+        Clash(name, tier.bound, loss, needed if one.reachable else None, at_best, part)
+        for name, tier, one, loss, at_best, part in zip(
+            names, (snapshot, upload), (first, second), losses, least, longest, strict=True
+        )
         if loss > tier.bound * (1 + 1e-9) and (tier.cost is not None)
     )
     return Plan(*seconds, first.cost / seconds[0] + second.cost / seconds[1], clashes)

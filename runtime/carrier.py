@@ -53,7 +53,8 @@ class Carrier:
         self._confirmations = Confirmations(store)
         self._upkeep = Upkeep(store, self._catalogue)
         self._unusable: set[Stem] = set()
-        self._last_persist = time.monotonic()
+        self._last_persist = time.monotonic()  # when the last upload began that came through
+        self._broken_off = False
         self._told = 0.0
 
     def learn(self) -> None:
@@ -74,13 +75,17 @@ class Carrier:
         self._catalogue.distrust(service.rejected)
         while (snapshot := self._next(service, draining=draining)) is not None:
             reach("daemon.noticed")
-            self._last_persist = time.monotonic()
             if not self._upload(service, snapshot.stem):
                 break  # until the next turn
             wake.clear()
         self._discard_uploaded()
         if self._confirmations.look(time.monotonic()) or self.status.unconfirmed != self._confirmations.reason:
             self._note_confirmed()
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last upload did not come through, and there is still something to upload."""
+        return self._broken_off and bool(self._waiting())
 
     def left_to_do(self) -> bool:
         """Whether there is anything that a session's end must wait for."""
@@ -113,7 +118,8 @@ class Carrier:
 
     def _upload(self, service: Service, stem: Stem) -> bool:
         """Uploads one snapshot; False where it could not be read just now."""
-        before = self._uploader.bytes_written
+        before, began = self._uploader.bytes_written, time.monotonic()
+        self._broken_off = True
         try:
             snapshot = self.spool.manifest(stem)
         except ObjectNotFound as error:
@@ -132,6 +138,8 @@ class Carrier:
             missing = [one for one in snapshot.tensors if not (self.spool.objects / one.object).exists()]
             if missing and (self.spool.manifests / stem.manifest_name).exists():
                 self._give_up(stem, error)  # its object is gone for good
+            self.status.uploading = ""
+            self.status.save(self.spool.folder)
             return False
         except CheckpointDamaged as error:
             self._give_up(stem, error)
@@ -140,8 +148,9 @@ class Carrier:
             raise StoreUnavailable(f"The store gives back other than it was given: {error.what}") from None
         finally:
             self.status.uploading = ""
-            self.status.uploaded_from, self.status.uploaded_to = self.status.uploading_since, time.time()
         self.damage = ""
+        self._last_persist, self._broken_off = began, False
+        self.status.uploaded_from, self.status.uploaded_to = self.status.uploading_since, time.time()
         self.status.bytes_written = self._uploader.bytes_written
         self._note_written(stem, time.time())
         self._confirm(stem, written.names, written)
@@ -153,6 +162,7 @@ class Carrier:
         """Passes a snapshot over that the local disk has damaged."""
         log.error("not uploaded: %s", error)
         self._unusable.add(stem)
+        self._broken_off = False
         self.status.unusable = str(max(self._unusable))
         self.damage = f"a snapshot was damaged on the local disk before its upload: {error}"
 

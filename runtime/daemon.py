@@ -114,6 +114,8 @@ class Daemon:
             log.warning("attempt %d failed, next in %.0f s: %s", self._failures, wait, error)
             self._set_error(str(error) or repr(error))
         else:
+            if self._carrier is not None and self._carrier.failing:
+                return  # nothing is due just now, which does not mean that the store works again
             self._failures = 0
             damage = self._carrier.damage if self._carrier else ""
             if self.status.error == damage:

@@ -34,6 +34,11 @@ LONG_CALL: Final = 5.0
 """Seconds of steps after which a call's steps are taken to differ from those of the call before."""
 
 
+HICCUP: Final = 10.0
+"""Another process slows steps down and does not stop them: a bucket that takes more than so many times as long
+as it should has something else in it, an evaluation or a save, and counts for an upload with so much only."""
+
+
 @dataclass(slots=True)
 class Excess:
     """By how much some buckets exceed the same steps undisturbed.
@@ -51,12 +56,13 @@ class Excess:
     _buckets: int = 0
     _reference: int = 1
 
-    def add(self, bucket: Bucket, quiet: Quiet) -> None:
-        """Adds a bucket, as compared with undisturbed ones."""
+    def add(self, bucket: Bucket, quiet: Quiet, *, hiccup: float = math.inf) -> None:
+        """Adds a bucket, as compared with undisturbed ones; at most so many times as long as they are."""
         if not quiet.known:
             self.unknown = True
             return
-        self.seconds += bucket.seconds - bucket.steps * quiet.rate
+        undisturbed = bucket.steps * quiet.rate
+        self.seconds += min(bucket.seconds - undisturbed, hiccup * max(undisturbed, BUCKET_SECONDS))
         self.counted += bucket.seconds
         self._variance += quiet.variance
         self._buckets, self._reference = self._buckets + 1, quiet.count
@@ -188,19 +194,23 @@ class Pace:
             if self._call_seconds + self._seconds > LONG_CALL:
                 self._forget_steps()
 
-    def snapshot_begun(self, now: float, ended: float | None, nbytes: int) -> None:
-        """A snapshot is about to be handed to the writer.
+    def snapshot_begun(self, now: float, ended: float | None, nbytes: int) -> Window:
+        """A snapshot is about to be handed to the writer, which may be busy with the one before.
 
         Args:
             now: The time.
             ended: When the step ended after which the training stands still for it; None where not known.
             nbytes: Of its tensors.
+
+        Returns:
+            What `snapshot_over` wants.
         """
         with self._lock:
             self._close(now if ended is None else ended)
             if self._window is not None:
                 self._give_up(self._window)
-            self._window = Window(ended, nbytes, now)
+            self._window = window = Window(ended, nbytes, now)
+        return window
 
     def snapshot_handed(self, now: float) -> None:
         """It was: the training goes on."""
@@ -213,12 +223,11 @@ class Pace:
 
     # --- on others -----------------------------------------------------------------------------
 
-    def snapshot_over(self, now: float, *, written: bool) -> None:
-        """The writer is done with it."""
+    def snapshot_over(self, window: Window, now: float, *, written: bool) -> None:
+        """The writer is done with one."""
         with self._lock:
-            if self._window is not None:
-                self._window.over = now
-                self._window.failed |= not written
+            window.over = now
+            window.failed |= not written
 
     def upload(self, begun: float, over: float | None) -> None:
         """An upload began, or ended: each is told as soon as it is known, any number of times.
@@ -303,7 +312,7 @@ class Pace:
         ):
             quiet.add(bucket.steps, bucket.seconds)
         if upload is not None:
-            upload.excess.add(bucket, self._quiet[False])
+            upload.excess.add(bucket, self._quiet[False], hiccup=HICCUP)
 
     def _snapshot_over(self, window: Window) -> None:
         if window.failed or window.over is None or window.ended is None:

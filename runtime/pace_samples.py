@@ -21,14 +21,20 @@ FAR: Final = 5.0
 SAMPLES: Final = 9
 """That the estimate is a median of: as many as change slowly enough, and steady it against noise."""
 
+KEPT: Final = 256
+"""Snapshots remembered: some of each size, where states of many sizes are trained in turn."""
+
 WARM: Final = 2
-"""Snapshots of a process that cost more than those that follow: their files are new."""
+"""Snapshots of a size that cost more than those that follow: their files are new."""
 
 ALIKE: Final = 1.5
 """States whose sizes differ by no more than this factor cost about the same."""
 
 MEDIAN_ERROR: Final = 1.25
 """The standard error of a median beside that of a mean, for normal noise: sqrt(pi / 2)."""
+
+FEW_UPLOADS: Final = 3
+"""With fewer uploads measured their cost is a guess: one hiccup, or a first one that is whole, decides it."""
 
 _DEVIATION: Final = 1.4826
 """The standard deviation beside the median absolute deviation, for normal noise."""
@@ -110,15 +116,11 @@ class Sample:
 class Costs:
     """What snapshots and uploads cost here. A median of the last ones of about the newest one's size."""
 
-    _snapshots: deque[Sample] = field(default_factory=lambda: deque(maxlen=4 * SAMPLES))
+    _snapshots: deque[Sample] = field(default_factory=lambda: deque(maxlen=KEPT))
     _uploads: deque[tuple[float, float, float]] = field(default_factory=lambda: deque(maxlen=SAMPLES))
-    _made: int = 0
 
     def add_snapshot(self, sample: Sample) -> None:
         """Adds one."""
-        self._made += 1
-        if self._made == WARM + 1:
-            self._snapshots.clear()  # the first ones are no measure for those that follow
         self._snapshots.append(sample)
 
     def add_upload(self, excess: float, took: float, noise: float) -> None:
@@ -127,19 +129,26 @@ class Costs:
 
     @property
     def settled(self) -> bool:
-        """Whether the cost of a snapshot is known from more than the first ones, or cannot be known better."""
-        return self._made > WARM and (self._made > 3 * WARM or any(one.measured for one in self._alike()))
+        """Whether the cost of a snapshot is known from more than the first ones of its size, or cannot be known
+        better.
+        """
+        made = len(self._same_size())
+        return made > WARM and (made > 3 * WARM or any(one.measured for one in self._alike()))
 
     @property
     def sure(self) -> bool:
         """Whether so from more than one: enough to speak of it."""
-        return self.settled and self._made > WARM + 1
+        return self.settled and len(self._same_size()) > WARM + 1
 
-    def _alike(self) -> list[Sample]:
+    def _same_size(self) -> list[Sample]:
         if not self._snapshots:
             return []
         size = self._snapshots[-1].nbytes
-        alike = [one for one in self._snapshots if size <= one.nbytes * ALIKE and one.nbytes <= size * ALIKE]
+        return [one for one in self._snapshots if size <= one.nbytes * ALIKE and one.nbytes <= size * ALIKE]
+
+    def _alike(self) -> list[Sample]:
+        alike = self._same_size()
+        alike = alike[WARM:] or alike  # the first ones are no measure for those that follow
         measured = [one for one in alike if one.measured]
         return (measured or alike)[-SAMPLES:]
 
@@ -165,10 +174,17 @@ class Costs:
         return statistics.median(one.took for one in alike) if alike else 0.0
 
     @property
+    def uploads_settled(self) -> bool:
+        """Whether the cost of an upload is known from enough of them."""
+        return len(self._uploads) >= FEW_UPLOADS
+
+    @property
     def upload(self) -> float | None:
-        """Seconds of training that an upload takes; None where that is not known."""
+        """Seconds of training that an upload takes, of the first ones the least; None where not known."""
         if not self._uploads:
             return None
+        if not self.uploads_settled:
+            return max(0.0, min(excess for excess, _, _ in self._uploads))
         return max(0.0, _less_error([(excess, noise) for excess, _, noise in self._uploads]))
 
     @property

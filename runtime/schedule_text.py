@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from holdfast.runtime import report
-from holdfast.runtime.budget import Clash
+from holdfast.runtime.budget import Clash, TierName
 from holdfast.runtime.scheduler import Measured, Wishes
 
 MUCH: Final = 1.25
@@ -26,17 +26,23 @@ def problem(measured: Measured, wishes: Wishes) -> str:
         measured: What is known.
         wishes: What the user asks for.
     """
-    clashes = _worth_saying(measured)
-    if not clashes:
-        return ""
+    clashes = _worth_saying(measured, wishes)
     dear = [clash for clash in clashes if clash.needed is not None]
-    slow = [clash for clash in clashes if clash.needed is None]
+    budget = f"with at most {_percent(wishes.share)} % overhead"
     parts = []
     if dear:
-        budget = f"with at most {_percent(wishes.share)} % overhead"
         parts.append(f"{_dear(measured)}: {budget} {_losses(dear)}; {_remedy(dear)}")
-    if slow:
-        parts.append(f"{_slow(measured, slow)}: {_losses(slow)}, whatever the overhead")
+    slow: dict[str, list[Clash]] = {}
+    for clash in clashes:
+        if clash.needed is not None:
+            continue
+        why = _slow(measured, wishes, clash)
+        if clash.loses <= clash.least * MUCH:
+            slow.setdefault(why, []).append(clash)
+        else:
+            least = f"{_span(clash.least)} whatever the overhead"
+            parts.append(f"{_dear(measured)}, and {why}: {budget} {_losses([clash])}, and {least}")
+    parts += [f"{why}: {_losses(those)}, whatever the overhead" for why, those in slow.items()]
     return ". ".join(parts)
 
 
@@ -54,27 +60,28 @@ def intervals(measured: Measured) -> str:
 
 @dataclass(slots=True)
 class News:
-    """Decides when a problem of the schedule is said: once, and again where it has changed much."""
+    """Decides when a problem of the schedule is said: once for each tier, again where it has changed much."""
 
-    _said: tuple[float, ...] = ()
+    _said: dict[TierName, float] = field(default_factory=dict)
 
-    def is_new(self, measured: Measured) -> bool:
-        """Whether to say what is the matter now."""
-        now = tuple(clash.loses for clash in _worth_saying(measured))
-        if not now:
-            return False  # should it come back as it was, it has been said
-        if len(now) == len(self._said) and all(
-            1 / NEWS < a / b < NEWS for a, b in zip(now, self._said, strict=True)
-        ):
+    def is_new(self, measured: Measured, wishes: Wishes) -> bool:
+        """Whether to say what is the matter now. What comes back as it was has been said."""
+        now = {clash.tier: clash.loses for clash in _worth_saying(measured, wishes)}
+        if all(tier in self._said and 1 / NEWS < now[tier] / self._said[tier] < NEWS for tier in now):
             return False
-        self._said = now
+        self._said |= now
         return True
 
 
-def _worth_saying(measured: Measured) -> list[Clash]:
+def _worth_saying(measured: Measured, wishes: Wishes) -> list[Clash]:
+    """Not what passes: while more than the budget is paid back, a bound is missed that it would keep."""
     if not measured.sure:
         return []
-    return [clash for clash in measured.plan.clashes if clash.loses > clash.bound * MUCH]
+    return [
+        clash
+        for clash in measured.plan.clashes
+        if clash.loses > clash.bound * MUCH and (clash.needed is None or clash.needed > wishes.share)
+    ]
 
 
 def _dear(measured: Measured) -> str:
@@ -83,16 +90,16 @@ def _dear(measured: Measured) -> str:
     return f"{' and '.join(told)} of training"
 
 
-def _slow(measured: Measured, clashes: list[Clash]) -> str:
-    causes = []
-    if any(clash.tier == "snapshot" for clash in clashes):
-        if measured.step > measured.snapshot_takes:
-            causes.append(f"a step takes {report.ago(measured.step)}")
-        else:
-            causes.append(f"writing a snapshot takes {report.ago(measured.snapshot_takes)}")
-    if any(clash.tier == "upload" for clash in clashes):
-        causes.append(f"an upload takes {report.ago(measured.upload_takes)}")
-    return " and ".join(causes)
+def _slow(measured: Measured, wishes: Wishes, clash: Clash) -> str:
+    if clash.longest == "snapshots":
+        setting = f"snapshot_seconds: {wishes.snapshot_seconds:g}"
+        return f"snapshots are {_span(measured.plan.snapshot_seconds)} apart ({setting})"
+    what, seconds = {
+        "writing": ("writing a snapshot", measured.snapshot_takes),
+        "step": ("a step", measured.step),
+        "upload": ("an upload", measured.upload_takes),
+    }[clash.longest]
+    return f"{what} takes {report.ago(seconds)}"
 
 
 def _short(seconds: float) -> str:

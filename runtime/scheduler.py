@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from holdfast.runtime import budget, schedule
@@ -17,11 +17,11 @@ from holdfast.runtime.budget import (
     Plan,
     Tier,
 )
-from holdfast.runtime.pace import Pace
+from holdfast.runtime.pace import Pace, Window
 
 LEARNING: Final = 2.0
-"""While only the first snapshots' costs are known, which are higher than those that follow, the interval is
-stretched to so many times its bound at the most,"""
+"""While only the first snapshots' or uploads' costs are known, which are higher than those that follow, their
+interval is stretched to so many times its bound at the most,"""
 
 PAID_BACK_SECONDS: Final = 3600.0
 LEAST_SHARE: Final = 0.5
@@ -122,13 +122,14 @@ class Scheduler:
         """Whether a snapshot is due, were there anything to take one of."""
         return self._last is not None and now - self._last >= self._interval
 
-    def snapshot_begun(self, now: float, ended: float | None, nbytes: int) -> None:
+    def snapshot_begun(self, now: float, ended: float | None, nbytes: int) -> Window:
         """A snapshot is about to be handed to the writer; see `Pace.snapshot_begun`."""
         self._last = now
-        self.pace.snapshot_begun(now, ended, nbytes)
-        if self._first and ended is not None:
-            self._first = False
+        window = self.pace.snapshot_begun(now, ended, nbytes)
+        if self._first:
+            self._first = False  # measured or not: else a loop of short calls would save at this pace for ever
             self._set_intervals(self.measured.plan.snapshot_seconds)
+        return window
 
     # --- on others -----------------------------------------------------------------------------
 
@@ -150,12 +151,11 @@ class Scheduler:
         kernel = budget.mean_time(KERNEL_SECONDS, self.past.kernel_deaths, exposed)
         vm = budget.mean_time(VM_SECONDS, self.past.vm_losses, exposed)
         step = self.pace.step_seconds
-        plan = budget.choose(
-            Tier(costs.snapshot, costs.snapshot_takes, wishes.snapshot_seconds, kernel, SNAPSHOT_FLOOR),
-            Tier(costs.upload, costs.upload_takes, wishes.persist_seconds, vm, UPLOAD_FLOOR),
-            self._share_left(),
-            step,
-        )
+        snapshot = Tier(costs.snapshot, costs.snapshot_takes, wishes.snapshot_seconds, kernel, SNAPSHOT_FLOOR)
+        upload = Tier(costs.upload, costs.upload_takes, wishes.persist_seconds, vm, UPLOAD_FLOOR)
+        plan = budget.choose(snapshot, upload, self._share_left(), step)
+        if not costs.uploads_settled:
+            plan = self._learning_uploads(plan, snapshot, upload, step)
         trained = self.pace.trained
         self.measured = Measured(
             plan,
@@ -169,6 +169,15 @@ class Scheduler:
             costs.sure,
         )
         self._set_intervals(self._next_interval(plan))
+
+    def _learning_uploads(self, plan: Plan, snapshot: Tier, upload: Tier, step: float) -> Plan:
+        """While an upload's cost is a guess it stretches no interval of snapshots, and its own only so far."""
+        if upload.cost is None:
+            return plan
+        alone = budget.choose(snapshot, replace(upload, cost=None), self._share_left(), step)
+        longest = max(alone.persist_seconds, LEARNING * upload.bound, upload.cost / LEARNING_SHARE)
+        seconds = min(plan.persist_seconds, longest)
+        return replace(alone, persist_seconds=seconds, overhead=alone.overhead + upload.cost / seconds)
 
     def _share_left(self) -> float:
         share, pace = self.wishes.share, self.pace

@@ -27,6 +27,7 @@ from holdfast.runtime.limit_watch import LimitWatch
 from holdfast.runtime.manifest import Manifest
 from holdfast.runtime.names import Stem, parse_stem
 from holdfast.runtime.opening import Found, open_run
+from holdfast.runtime.pace import Window
 from holdfast.runtime.read_ahead import ReadAhead
 from holdfast.runtime.restore import Checkpoint, CheckpointPart, newest, open_checkpoint
 from holdfast.runtime.resumptions import MAX_RESUMPTIONS, Resumption, together
@@ -99,6 +100,7 @@ class Session:
         self._persist_seconds = self._scheduler.measured.plan.persist_seconds
         self._persist_now = False  # while somebody waits for the newest snapshot
         self._step_end: float | None = None
+        self._windows: dict[Stem, Window] = {}  # of the snapshots that are not written yet
         self._stop = threading.Event()
         self._telling = threading.Lock()
         self._read_ahead = ReadAhead(found.checkpoint)
@@ -170,8 +172,12 @@ class Session:
         """The name of the snapshot to come, for the journal that goes into it."""
         return Stem(self.claim.incarnation, self._sequence + 1, self.claim.session)
 
-    def submit(self, snapshot: Snapshot) -> bool:
+    def submit(self, snapshot: Snapshot, *, after_step: bool = False) -> bool:
         """Hands a snapshot, named by `next_stem`, to the writer thread.
+
+        Args:
+            snapshot: It.
+            after_step: Whether it was due at a step's end whatever its kind, so that its cost can be measured.
 
         Returns:
             False where another session has taken the run over, and nothing was done.
@@ -181,8 +187,11 @@ class Session:
         stem = self.next_stem()
         self._sequence += 1
         ended, self._step_end = self._step_end, None
-        measured = snapshot.kind in ("scheduled", "requested")  # else another thing than a step has ended
-        self._scheduler.snapshot_begun(time.monotonic(), ended if measured else None, snapshot.nbytes)
+        # Else another thing than a step has ended.
+        measured = after_step or snapshot.kind in ("scheduled", "requested")
+        self._windows[stem] = self._scheduler.snapshot_begun(
+            time.monotonic(), ended if measured else None, snapshot.nbytes
+        )
         self.memory_short = late = snapshot.late
         try:
             self._writer.submit(stem, snapshot)
@@ -210,13 +219,13 @@ class Session:
         self._writer.flush()
 
     def _committed(self, manifest: Manifest) -> None:
-        self._scheduler.pace.snapshot_over(time.monotonic(), written=True)
+        self._over(manifest.stem, written=True)
         self.last_committed = manifest
         self.snapshot_problem = ""
         report.forget("spool full")
 
     def _not_committed(self, stem: Stem, error: Exception) -> None:
-        self._scheduler.pace.snapshot_over(time.monotonic(), written=False)
+        self._over(stem, written=False)
         self.snapshot_problem = str(error) or repr(error)
         if isinstance(error, SpoolFull):
             report.say_once("spool full", f"{error}. Training goes on; older snapshots were dropped")
@@ -224,6 +233,11 @@ class Session:
         else:
             report.say_once("snapshot failed", f"a snapshot could not be written: {error!r}. Training goes on")
             log.error("snapshot %s", stem, exc_info=error)
+
+    def _over(self, stem: Stem, *, written: bool) -> None:
+        window = self._windows.pop(stem, None)
+        if window is not None:
+            self._scheduler.pace.snapshot_over(window, time.monotonic(), written=written)
 
     # --- restoring --------------------------------------------------------------------------
 
@@ -430,7 +444,7 @@ class Session:
         else:
             pace.no_upload(now)
         self._scheduler.look(now)
-        if self._schedule_news.is_new(self.schedule):
+        if self._schedule_news.is_new(self.schedule, _wishes(self.settings)):
             report.say(self.schedule_problem())
         chosen = self.schedule.plan.persist_seconds
         if abs(chosen - self._persist_seconds) > CHANGED * self._persist_seconds:

@@ -33,7 +33,7 @@ class DaemonStatus:
         uploading_bytes: Bytes it has so far.
         uploading_since: Unix time in seconds at which the upload began.
         uploading_total: Bytes to be written for it, where that is known; what is unchanged is not.
-        uploaded_from: Unix time in seconds at which the last upload began that is over; 0 before the first.
+        uploaded_from: Unix time in seconds at which the last upload that came through began; 0 for none.
         uploaded_to: Unix time in seconds at which it was over.
         bytes_written: Bytes of objects written since the daemon began.
         unconfirmed: Why what is written is not confirmed; empty where it is, or soon will be.

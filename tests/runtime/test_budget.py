@@ -104,6 +104,8 @@ def test_no_more_than_the_bounds_is_lost_unless_that_is_said(
     assert ("snapshot" in said) == (lost > snapshot.bound * (1 + 1e-9))
     lost += plan.persist_seconds + upload.takes
     assert ("upload" in said) == (lost > upload.bound * (1 + 1e-9))
+    for clash in plan.clashes:
+        assert clash.least <= clash.loses * (1 + 1e-9)
 
 
 @given(tiers, budgets, st.floats(0, 1000))

@@ -44,13 +44,13 @@ class Training:
         """Takes one, and trains until it is written and for as long again, and some."""
         ended = self.now
         self.now += stall
-        self.pace.snapshot_begun(self.now, ended, nbytes)
+        window = self.pace.snapshot_begun(self.now, ended, nbytes)
         self.pace.snapshot_handed(self.now)
         if cost:
             self.slow_down(takes, cost)
         over = self.now + takes
         self.train(takes)
-        self.pace.snapshot_over(over, written=True)
+        self.pace.snapshot_over(window, over, written=True)
         self.train(10.0)
         self.pace.look(self.now)
 
@@ -107,9 +107,9 @@ def test_what_is_never_seen_without_a_snapshot_is_taken_for_the_worst() -> None:
     for _ in range(5):
         ended = training.now
         training.now += STALL
-        training.pace.snapshot_begun(training.now, ended, 1000)
+        window = training.pace.snapshot_begun(training.now, ended, 1000)
         training.pace.snapshot_handed(training.now)
-        training.pace.snapshot_over(training.now + 2.0, written=True)
+        training.pace.snapshot_over(window, training.now + 2.0, written=True)
         training.train(60.0)
     training.pace.look(training.now)
     assert training.pace.costs.snapshot == pytest.approx(2.0 + STALL, abs=0.01)
@@ -152,6 +152,21 @@ def test_an_upload_is_evaluated_with_the_snapshots_in_it_left_out() -> None:
     assert training.pace.costs.upload == pytest.approx(3.0, rel=0.2)
     assert training.pace.costs.upload_takes == pytest.approx(30.0)
     assert training.pace.costs.snapshot == pytest.approx(5.0 + STALL, rel=0.2)
+
+
+def test_of_a_hiccup_in_an_upload_little_is_counted() -> None:
+    training = Training(steady(0.03))
+    training.train(20.0)
+    begun = training.now
+    training.slow_down(60.0, 3.0)
+    training.train(30.0)
+    training.now += 50.0
+    training.train(begun + 115.0 - training.now)
+    training.pace.upload(begun, begun + 110.0)
+    training.train(5.0)
+    training.pace.look(training.now)
+    cost = training.pace.costs.upload
+    assert cost is not None and 2.0 < cost < 8.0
 
 
 def test_an_upload_whose_end_nobody_knows_is_over_and_has_no_cost() -> None:
@@ -199,10 +214,10 @@ def test_a_hiccup_is_no_step() -> None:
 def test_a_snapshot_costs_no_more_than_training_that_stands_still_while_it_is_written() -> None:
     training = Training(steady(0.03))
     training.train(20.0)
-    training.pace.snapshot_begun(training.now, training.now - STALL, 1000)
+    window = training.pace.snapshot_begun(training.now, training.now - STALL, 1000)
     training.pace.snapshot_handed(training.now)
     training.now += 600.0  # the machine slept, say
-    training.pace.snapshot_over(training.now - 599.0, written=True)
+    training.pace.snapshot_over(window, training.now - 599.0, written=True)
     training.train(5.0)
     training.pace.look(training.now)
     cost = training.pace.costs.snapshot
@@ -221,12 +236,37 @@ def test_epochs_of_one_step_are_counted() -> None:
 def test_a_snapshot_that_was_not_written_costs_nothing_that_is_known() -> None:
     training = Training(steady(0.03))
     training.train(20.0)
-    training.pace.snapshot_begun(training.now, training.now - STALL, 1000)
+    window = training.pace.snapshot_begun(training.now, training.now - STALL, 1000)
     training.pace.snapshot_handed(training.now)
-    training.pace.snapshot_over(training.now, written=False)
+    training.pace.snapshot_over(window, training.now, written=False)
     training.train(20.0)
     training.pace.look(training.now)
     assert training.pace.costs.snapshot is None
+
+
+def test_a_snapshot_that_is_handed_over_while_another_is_written_has_its_own_end() -> None:
+    training = Training(steady(0.1))
+    training.train(10.0)
+    pace = training.pace
+    first = pace.snapshot_begun(training.now, training.now, 1000)
+    pace.snapshot_handed(training.now)
+    training.train(2.0)
+    begun = training.now
+    second = pace.snapshot_begun(begun, begun, 1000)
+    training.now += 3.0  # the writer is busy with the first
+    pace.snapshot_over(first, training.now, written=True)
+    pace.snapshot_handed(training.now)
+    training.slow_down(10.0, 3.0)
+    training.train(10.0)
+    over = training.now
+    pace.snapshot_over(second, over, written=True)
+    training.train(5.0)
+    pace.look(training.now)
+    last = pace.costs._snapshots[-1]
+    assert last.took == pytest.approx(over - begun)
+    assert last.stall == pytest.approx(3.0)
+    assert last.excess == pytest.approx(3.0, abs=0.2)
+    assert pace.step_seconds == pytest.approx(0.1, rel=0.01)
 
 
 def test_a_synchronous_snapshot_is_all_stall() -> None:
@@ -234,9 +274,9 @@ def test_a_synchronous_snapshot_is_all_stall() -> None:
     training.train(20.0)
     for _ in range(4):
         ended = training.now
-        training.pace.snapshot_begun(ended + STALL, ended, 1000)
+        window = training.pace.snapshot_begun(ended + STALL, ended, 1000)
         training.now += 2.0
-        training.pace.snapshot_over(training.now, written=True)
+        training.pace.snapshot_over(window, training.now, written=True)
         training.pace.snapshot_handed(training.now)
         training.train(10.0)
         training.pace.look(training.now)

@@ -7,9 +7,19 @@ from dataclasses import replace
 import pytest
 
 from holdfast.runtime import schedule_text
-from holdfast.runtime.budget import Clash, Past, Plan
+from holdfast.runtime.budget import (
+    KERNEL_SECONDS,
+    SNAPSHOT_FLOOR,
+    UPLOAD_FLOOR,
+    VM_SECONDS,
+    Clash,
+    Past,
+    Plan,
+    Tier,
+    choose,
+)
 from holdfast.runtime.schedule import NEARLY_DUE
-from holdfast.runtime.scheduler import LEARNING, Measured, Scheduler, Wishes
+from holdfast.runtime.scheduler import LEARNING, LEARNING_SHARE, Measured, Scheduler, Wishes
 from holdfast.runtime.startup import failures
 
 FREE = Wishes(10.0, 100.0, 0.0)
@@ -27,12 +37,43 @@ def train(scheduler: Scheduler, now: float, seconds: float, step: float = 0.1) -
     return now, False
 
 
-def snapshot(scheduler: Scheduler, now: float, stall: float) -> float:
+def snapshot(scheduler: Scheduler, now: float, stall: float, nbytes: int = 1000) -> float:
     """One that stops the training for so long, and is written by then."""
-    scheduler.snapshot_begun(now, now, 1000)
-    scheduler.pace.snapshot_over(now + stall, written=True)
+    window = scheduler.snapshot_begun(now, now, nbytes)
+    scheduler.pace.snapshot_over(window, now + stall, written=True)
     scheduler.pace.snapshot_handed(now + stall)
     return now + stall
+
+
+def upload(scheduler: Scheduler, now: float, takes: float, cost: float, hiccup: float = 0.0) -> float:
+    """One that takes so much from the steps, with one of them longer by a hiccup; then some steps without."""
+    begun, slow = now, 0.1 * cost / takes
+    scheduler.pace.upload(begun, None)
+    while now < begun + takes:
+        now += 0.1 + slow + hiccup
+        hiccup = 0.0
+        scheduler.step_ended(now)
+    scheduler.pace.upload(begun, now)
+    for _ in range(50):
+        now += 0.1
+        scheduler.step_ended(now)
+    scheduler.look(now)
+    return now
+
+
+def warm(scheduler: Scheduler, stall: float = 0.01) -> float:
+    """Steps, and snapshots until their cost is known."""
+    now = 0.0
+    for _ in range(4):
+        due = False
+        while not due:
+            now, due = train(scheduler, now, 10.0)
+        now = snapshot(scheduler, now, stall)
+    for _ in range(50):
+        now += 0.1
+        scheduler.step_ended(now)
+    scheduler.look(now)
+    return now
 
 
 def test_without_a_budget_a_snapshot_is_due_after_its_interval_and_sooner_at_the_end_of_an_epoch() -> None:
@@ -57,6 +98,19 @@ def test_the_first_one_is_taken_soon_after_the_first_step() -> None:
     assert due and now - 1000.0 == pytest.approx(5.0, abs=0.3)
 
 
+def test_the_first_ones_short_interval_is_over_though_nothing_of_it_was_measured() -> None:
+    scheduler, now, taken = Scheduler(BUDGET, 0.0), 0.0, 0
+    while now < 600.0:
+        now, due = train(scheduler, now, 0.5)
+        if due:
+            taken += 1
+            window = scheduler.snapshot_begun(now, None, 1000)
+            scheduler.pace.snapshot_handed(now)
+            scheduler.pace.snapshot_over(window, now + 0.2, written=True)
+        scheduler.pace.paused()  # another short call
+    assert taken <= 1 + 600.0 / BUDGET.snapshot_seconds
+
+
 def test_the_first_ones_that_are_dear_do_not_stretch_the_interval_for_long() -> None:
     scheduler, now, gaps = Scheduler(BUDGET, 0.0), 0.0, []
     for cost in (2.0, 2.0, 0.1, 0.1):
@@ -73,6 +127,27 @@ def test_the_first_ones_that_are_dear_do_not_stretch_the_interval_for_long() -> 
     assert scheduler.measured.plan.snapshot_seconds < 20.0
 
 
+def test_a_larger_state_that_is_trained_later_is_learned_anew() -> None:
+    scheduler = Scheduler(BUDGET, 0.0)
+    now = warm(scheduler) + 60.0
+    scheduler.pace.paused()  # and the first step of the next training finds a snapshot due
+    assert scheduler.step_ended(now)
+    window = scheduler.snapshot_begun(now, now, 3000)
+    scheduler.pace.snapshot_handed(now + 0.01)
+    scheduler.pace.snapshot_over(window, now + 8.0, written=True)
+    begun, now = now, now + 0.01
+    due = False
+    while not due:  # nothing is known of its steps: at worst they stood still for as long as it was written
+        now, due = train(scheduler, now, 5.0)
+    assert now - begun <= 8.1 / LEARNING_SHARE
+    for _ in range(2):
+        assert not scheduler.pace.costs.settled
+        now = snapshot(scheduler, now, 0.01, 3000)
+        now, _ = train(scheduler, now, 2.0)
+        assert scheduler.measured.plan.snapshot_seconds <= BUDGET.snapshot_seconds
+    assert scheduler.pace.costs.settled
+
+
 def test_a_dear_snapshot_stretches_the_interval_once_that_is_known() -> None:
     scheduler, now = Scheduler(BUDGET, 0.0), 0.0
     for _ in range(4):
@@ -87,6 +162,34 @@ def test_a_dear_snapshot_stretches_the_interval_once_that_is_known() -> None:
     # What learning took above the budget is paid back.
     assert measured.overhead is not None and measured.overhead > BUDGET.share
     assert measured.plan.overhead < BUDGET.share
+
+
+@pytest.mark.parametrize(("cost", "hiccup"), [(0.5, 50.0), (40.0, 0.0)], ids=["a hiccup", "the whole state"])
+def test_one_upload_that_seems_dear_does_not_set_the_schedule(cost: float, hiccup: float) -> None:
+    scheduler = Scheduler(BUDGET, 0.0)
+    now = warm(scheduler)
+    before = scheduler.measured.plan
+    now = upload(scheduler, now, 60.0, cost, hiccup)
+    first = scheduler.measured
+    assert first.upload_cost is not None and first.upload_cost > 1.0
+    assert first.plan.persist_seconds <= max(LEARNING * BUDGET.persist_seconds, cost / LEARNING_SHARE)
+    assert first.plan.snapshot_seconds == pytest.approx(before.snapshot_seconds, rel=0.01)
+    assert all(clash.tier != "upload" for clash in first.plan.clashes)
+    for _ in range(2):
+        now = upload(scheduler, now, 60.0, 0.5)
+        assert scheduler.measured.plan.persist_seconds <= 1.1 * BUDGET.persist_seconds
+
+
+def test_uploads_that_are_dear_stretch_the_intervals_once_that_is_known() -> None:
+    scheduler = Scheduler(BUDGET, 0.0)
+    now = warm(scheduler, 0.1)
+    before = scheduler.measured.plan
+    for _ in range(3):
+        now = upload(scheduler, now, 60.0, 6.0)
+    plan = scheduler.measured.plan
+    assert plan.persist_seconds > 2 * LEARNING * BUDGET.persist_seconds
+    assert plan.snapshot_seconds > before.snapshot_seconds * 1.2
+    assert "upload" in {clash.tier for clash in plan.clashes}
 
 
 def test_at_the_end_of_an_epoch_one_is_due_sooner_only_where_that_is_within_the_budget() -> None:
@@ -110,7 +213,7 @@ def test_changed_wishes_are_in_force_at_once() -> None:
 
 
 DEAR = Measured(
-    Plan(90.0, 120.0, 0.01, (Clash("snapshot", 15.0, 91.0, 0.0555),)),
+    Plan(90.0, 120.0, 0.01, (Clash("snapshot", 15.0, 91.0, 0.0555, 12.0, "writing"),)),
     stall=0.1,
     snapshot_cost=0.9,
     snapshot_takes=1.0,
@@ -123,7 +226,7 @@ def test_a_bound_that_cannot_be_kept_is_told_with_why_and_what_would_keep_it() -
         "a snapshot costs 0.90 s of training: with at most 1 % overhead a killed kernel may lose 91 s of "
         "training rather than 15 s; overhead_percent: 5.6 would keep 15 s"
     )
-    never = Clash("snapshot", 15.0, 60.0, None)
+    never = Clash("snapshot", 15.0, 60.0, None, 60.0, "writing")
     slow = replace(DEAR, plan=Plan(40.0, 120.0, 0.01, (never,)), snapshot_takes=20.0)
     assert schedule_text.problem(slow, BUDGET) == (
         "writing a snapshot takes 20 s: a killed kernel may lose 60 s of training rather than 15 s, whatever "
@@ -131,7 +234,9 @@ def test_a_bound_that_cannot_be_kept_is_told_with_why_and_what_would_keep_it() -
     )
     both = replace(
         DEAR,
-        plan=Plan(90.0, 900.0, 0.01, (*DEAR.plan.clashes, Clash("upload", 120.0, 990.0, 0.0555))),
+        plan=Plan(
+            90.0, 900.0, 0.01, (*DEAR.plan.clashes, Clash("upload", 120.0, 990.0, 0.0555, 110.0, "upload"))
+        ),
         upload_cost=2.0,
     )
     assert "a snapshot costs 0.90 s and an upload costs 2.0 s of training" in schedule_text.problem(
@@ -140,6 +245,56 @@ def test_a_bound_that_cannot_be_kept_is_told_with_why_and_what_would_keep_it() -
     assert schedule_text.problem(both, BUDGET).endswith("overhead_percent: 5.6 would keep both")
     assert schedule_text.problem(replace(DEAR, sure=False), BUDGET) == ""
     assert schedule_text.problem(replace(DEAR, plan=Plan(15.0, 120.0)), BUDGET) == ""
+
+
+def told(snapshot: Tier, upload: Tier, wishes: Wishes, step: float = 0.1) -> str:
+    """What is said where these costs are known."""
+    plan = choose(snapshot, upload, wishes.share, step)
+    measured = Measured(
+        plan, 0.1, snapshot.cost, snapshot.takes, upload.cost, upload.takes, step, 0.01, sure=True
+    )
+    return schedule_text.problem(measured, wishes)
+
+
+def tiers(wishes: Wishes, snapshot: tuple[float, float], upload: tuple[float, float]) -> tuple[Tier, Tier]:
+    """Of a cost and the time that it takes, each."""
+    return (
+        Tier(*snapshot, wishes.snapshot_seconds, KERNEL_SECONDS, SNAPSHOT_FLOOR),
+        Tier(*upload, wishes.persist_seconds, VM_SECONDS, UPLOAD_FLOOR),
+    )
+
+
+def test_where_the_overhead_decides_it_is_not_said_that_it_does_not() -> None:
+    text = told(*tiers(BUDGET, (0.01, 0.1), (50.0, 60.0)), BUDGET)
+    assert "an upload costs 50 s of training, and an upload takes 60 s: with at most 1 % overhead" in text
+    assert "may lose 87 min of training rather than 2 min, and 195 s whatever the overhead" in text
+    cheap = told(*tiers(BUDGET, (0.01, 0.1), (0.1, 60.0)), BUDGET)
+    assert cheap == (
+        "an upload takes 60 s: a lost VM may lose 195 s of training rather than 2 min, whatever the overhead"
+    )
+
+
+def test_the_longest_part_of_what_may_be_lost_is_named() -> None:
+    wishes = Wishes(300.0, 120.0, 0.05)
+    apart = told(*tiers(wishes, (2.0, 5.0), (0.2, 5.0)), wishes)
+    assert apart.startswith("snapshots are 4 min apart (snapshot_seconds: 300): a lost VM may lose ")
+    writing = told(*tiers(BUDGET, (0.01, 50.0), (0.01, 5.0)), BUDGET)
+    assert writing.startswith("writing a snapshot takes 50 s: a killed kernel")
+    assert "and a lost VM may lose 246 s of training rather than 2 min, whatever" in writing
+    step = told(*tiers(BUDGET, (0.01, 1.0), (0.01, 5.0)), BUDGET, step=110.0)
+    assert step.startswith("a step takes 2 min: ") and step.count("a step") == 1
+
+
+def test_a_bound_that_the_budget_would_keep_is_no_problem_while_more_than_it_is_paid_back() -> None:
+    wishes = BUDGET
+    snapshot, upload = tiers(wishes, (0.1, 1.0), (0.1, 2.0))
+    plan = choose(snapshot, upload, wishes.share / 2, 0.1)
+    (clash,) = (one for one in plan.clashes if one.tier == "snapshot")
+    assert clash.loses > 1.25 * clash.bound and clash.needed is not None and clash.needed < wishes.share
+    measured = Measured(plan, 0.1, 0.1, 1.0, 0.1, 2.0, 0.1, 0.01, sure=True)
+    assert schedule_text.problem(measured, wishes) == ""
+    assert not schedule_text.News().is_new(measured, wishes)
+    assert schedule_text.problem(measured, replace(wishes, share=wishes.share / 2))
 
 
 def test_what_is_advised_is_enough() -> None:
@@ -160,7 +315,7 @@ def test_a_problem_is_news_once_and_again_when_it_has_changed_much() -> None:
     news = schedule_text.News()
     # At 15.1 s it is kept, nearly; what comes back as it was is no news.
     seconds = (90.0, 100.0, 170.0, 190.0, 190.0, 90.0, 15.1, 90.0)
-    assert [news.is_new(losing(one)) for one in seconds] == [
+    assert [news.is_new(losing(one), BUDGET) for one in seconds] == [
         True,
         False,
         False,
@@ -170,6 +325,17 @@ def test_a_problem_is_news_once_and_again_when_it_has_changed_much() -> None:
         False,
         False,
     ]
+
+
+def test_a_problem_that_comes_and_goes_is_said_once() -> None:
+    kernel = DEAR.plan.clashes[0]
+    vm = Clash("upload", 120.0, 200.0, 0.0555, 110.0, "upload")
+    news = schedule_text.News()
+    seen = [
+        news.is_new(replace(DEAR, plan=replace(DEAR.plan, clashes=clashes)), BUDGET)
+        for clashes in ((kernel,), (vm,), (kernel,), (kernel, vm), (), (kernel, vm), (kernel,))
+    ]
+    assert seen == [True, True, False, False, False, False, False]
 
 
 def test_the_intervals_are_told_with_what_they_cost() -> None:

@@ -14,12 +14,17 @@ import pytest
 from helpers.faults import flip_bit, full_disk, truncate
 from helpers.processes import eventually
 from helpers.snapshots import Contents, contents, object_file, read_back, snapshot
+from holdfast.hooks.saving import Piece, Saving
 from holdfast.runtime.budget import Past
 from holdfast.runtime.errors import CheckpointDamaged, StoreUnusable
+from holdfast.runtime.journal import Place, Slot
 from holdfast.runtime.last_step import LastStep
+from holdfast.runtime.manifest import Kind
 from holdfast.runtime.names import Stem
 from holdfast.runtime.opening import ran_for
+from holdfast.runtime.pace import Pace, Window
 from holdfast.runtime.pace_samples import Sample
+from holdfast.runtime.scheduler import Scheduler
 from holdfast.runtime.service import Service
 from holdfast.runtime.session import Session
 from holdfast.runtime.settings import Settings
@@ -78,6 +83,52 @@ def test_a_snapshot_is_due_when_its_interval_has_passed_and_none_is_in_the_makin
     assert not start(snapshot_seconds=86_400.0).due()
 
 
+def test_a_kept_milestone_that_is_saved_at_a_step_that_was_due_is_measured(start: Opener) -> None:
+    session = start(overhead_percent=1.0)
+    saving = Saving(session)
+    saving._burst.left, saving._burst.at = 0.0, time.monotonic()
+
+    def piece(name: str) -> Piece:
+        sources = snapshot(contents(1)).sources
+        return Piece(Slot(name, "", (), Place("", 0)), list(sources), {"call": 0})
+
+    kinds: tuple[tuple[Kind, bool], ...] = (("scheduled", True), ("milestone", False))
+    for kind, measured in kinds:
+        saving.milestone(piece("slot-0001"), 0.0)
+        assert saving._kept
+        session.step_ended()
+        assert saving.save(kind, piece("slot-0000"))
+        window = session._scheduler.pace._window
+        assert window is not None and (window.ended is not None) == measured
+        session.flush()
+        assert session.last_committed is not None and session.last_committed.kind == "milestone"
+
+
+def test_each_snapshot_is_over_at_its_own_end_for_the_schedule(
+    start: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = start()
+    told: list[Window] = []
+    begun: list[Window] = []
+    begin, over = Scheduler.snapshot_begun, Pace.snapshot_over
+
+    def noted_begin(*arguments: Any) -> Window:
+        begun.append(begin(*arguments))
+        return begun[-1]
+
+    def noted_over(pace: Pace, window: Window, now: float, *, written: bool) -> None:
+        told.append(window)
+        over(pace, window, now, written=written)
+
+    monkeypatch.setattr(Scheduler, "snapshot_begun", noted_begin)
+    monkeypatch.setattr(Pace, "snapshot_over", noted_over)
+    for seed in (1, 2, 3):
+        assert session.submit(snapshot(contents(seed)))  # without waiting for the one before
+    session.flush()
+    assert [id(one) for one in told] == [id(one) for one in begun]
+    assert not session._windows
+
+
 def test_the_interval_that_was_chosen_reaches_the_daemon_and_a_wait_goes_before_it(
     start: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,13 +142,15 @@ def test_the_interval_that_was_chosen_reaches_the_daemon_and_a_wait_goes_before_
     assert told() == 100.0
     costs = session._scheduler.pace.costs
     costs.add_snapshot(Sample(stall=1.0, excess=0.0, nbytes=1, took=1.0, noise=0.0))
-    costs.add_upload(5.0, 1.0, 0.0)
+    for _ in range(3):  # a single one would be a guess
+        costs.add_upload(5.0, 1.0, 0.0)
     session._look_once()
     assert told() == session.schedule.plan.persist_seconds > 200.0
     during: list[float] = []
 
     def waiting(*arguments: Any, **others: Any) -> bool:
-        costs.add_upload(50.0, 1.0, 0.0)
+        for _ in range(4):
+            costs.add_upload(50.0, 1.0, 0.0)
         session._look_once()
         during.append(told())
         return True
