@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from holdfast.hooks import headroom
+from holdfast.hooks.patching import guarded
 from holdfast.hooks.plain import flat_bytes
 from holdfast.hooks.reads import read, read_all
 from holdfast.hooks.variables import NamedVariable, tensor_spec
@@ -43,7 +44,7 @@ def references(variables: Sequence[NamedVariable], *, held: bool = False) -> lis
         held: They are not written yet, and perhaps never: so references are taken, whatever memory there is.
     """
     ordered = in_update_order(variables)
-    short = "" if held else headroom.shortage(ordered)
+    short = "" if held else guarded(headroom.shortage)(ordered) or ""
     if short:
         sources = [_late_source(one, short) for one in ordered]
     else:

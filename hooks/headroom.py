@@ -45,7 +45,7 @@ def shortage(variables: Sequence[NamedVariable]) -> str:
 
 def _place(variable: Any) -> str:
     """The GPU that a variable is on; empty for the host."""
-    found = _GPU.search(str(variable.device))
+    found = _GPU.search(str(variable.handle.device))
     return found[1] if found else ""
 
 

@@ -64,7 +64,7 @@ class Keras2Hooks(FitHooks):
 
     @property
     def _current(self) -> Keras2Call | None:
-        call = self.tracker.current
+        call = super()._current
         return call if isinstance(call, Keras2Call) else None
 
     def new_call(self, model: Any, arguments: dict[str, Any]) -> FitCall:

@@ -49,9 +49,15 @@ class FitHooks:
     def __init__(self, tracker: Tracker) -> None:
         self.tracker = tracker
 
+    @property
+    def _current(self) -> FitCall | None:
+        """The running call; None within a training of its own model that its callbacks run."""
+        call = self.tracker.current
+        return call if call is not None and not call.apart else None
+
     def _call_of(self, callback_list: Any) -> FitCall | None:
         """The running call whose callbacks these are."""
-        call = self.tracker.current
+        call = self._current
         return call if call is not None and call.callbacks is callback_list else None
 
     def new_call(self, model: Any, arguments: dict[str, Any]) -> FitCall:
@@ -81,12 +87,22 @@ class FitHooks:
             except TypeError:
                 return None  # the user's error, which the original raises
             model = next(iter(bound.arguments.values()))
+            outer = self.tracker.current
+            if outer is not None and outer.model is model:
+                outer.apart = True  # what it trains is a part of the outer call, whose snapshots have it
+                return None
             return self.new_call(model, bound.arguments) if self.followed(model) else None
 
         def wrapper(*args: Any, **kwargs: Any) -> Any:
+            outer = self.tracker.current
+            apart = outer is not None and outer.apart
             call = begin(args, kwargs)
             if call is None:
-                return original(*args, **kwargs)
+                try:
+                    return original(*args, **kwargs)
+                finally:
+                    if outer is not None:
+                        outer.apart = apart
             self.tracker.push(call)
             with call.shield.installed():
                 try:
@@ -110,7 +126,7 @@ class FitHooks:
 
         def wrapper(epochs: Any, /, *args: Any, **kwargs: Any) -> None:
             original(epochs, *args, **kwargs)
-            if (call := self.tracker.current) is not None:
+            if (call := self._current) is not None:
                 guarded(call.source_made)(epochs)
 
         return wrapper
@@ -120,7 +136,7 @@ class FitHooks:
 
         def wrapper(epochs: Any) -> Any:
             dataset = original(epochs)
-            call = self.tracker.current
+            call = self._current
             source = guarded(call.source_of)(epochs) if call is not None else None
             if source is None:
                 return dataset
@@ -133,7 +149,7 @@ class FitHooks:
         """Enumerates an epoch's steps."""
 
         def wrapper(epochs: Any) -> Iterator[Any]:
-            call = self.tracker.current
+            call = self._current
             if call is None or not call.resuming or call.train is None or call.train.epochs is not epochs:
                 return original(epochs)
             return call.resumed_epoch(original(epochs))
@@ -144,7 +160,7 @@ class FitHooks:
         """Called once when an epoch's batches are over, and once in each evaluation."""
 
         def wrapper(model: Any, logs: Any) -> Any:
-            call = self.tracker.current
+            call = self._current
             if call is not None and call.model is model:
                 kept = guarded(call.batches_over)(logs)
                 logs = logs if kept is None else kept
@@ -158,7 +174,7 @@ class FitHooks:
         """The decision before the callbacks begin, the restore after."""
 
         def wrapper(callbacks: Any, logs: Any = None) -> None:
-            call = self.tracker.current
+            call = self._current
             ours = call is not None and call.callbacks is None and call.model is self.model_of(callbacks)
             if ours and call is not None:
                 guarded(call.before_train_begin)(callbacks)
@@ -217,7 +233,7 @@ class FitHooks:
         """An evaluation of the model in training begins."""
 
         def wrapper(callbacks: Any, logs: Any = None) -> None:
-            call = self.tracker.current
+            call = self._current
             if call is not None and call.model is self.model_of(callbacks):
                 call.evaluating = True
             original(callbacks, logs)
@@ -229,7 +245,7 @@ class FitHooks:
 
         def wrapper(callbacks: Any, logs: Any = None) -> None:
             original(callbacks, logs)
-            call = self.tracker.current
+            call = self._current
             if call is not None and call.model is self.model_of(callbacks):
                 call.evaluating = False
 

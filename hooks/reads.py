@@ -23,10 +23,10 @@ def read(variable: Any) -> Any:
 
 
 def read_all(variables: Sequence[Any]) -> list[Any]:
-    """Tensors that share the buffers of variables, in their order."""
+    """Tensors that share the buffers of variables, or of whatever has their ``handle`` and ``dtype``, in order."""
     groups: dict[tuple[Any, str], list[int]] = {}
     for place, one in enumerate(variables):
-        groups.setdefault((one.dtype, one.device), []).append(place)
+        groups.setdefault((one.dtype, one.handle.device), []).append(place)
     found: list[Any] = [None] * len(variables)
     for places in groups.values():
         begin = 0

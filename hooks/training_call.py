@@ -54,6 +54,7 @@ class FitCall:
         self.train: Source | None = None
         self.evaluation: Source | None = None
         self.evaluating = False
+        self.apart = False
         self.decision = Decision("train")
         self.restored: Restored | None = None
         self._resuming = False
