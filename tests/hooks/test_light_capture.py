@@ -134,7 +134,7 @@ def test_what_no_kernel_gives_rows_of_is_read_whole_late(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(headroom, "shortage", lambda variables: "memory is short")
     monkeypatch.setattr(capture, "PART_BYTES", 1000)
-    value = tf.cast(tf.random.uniform((1000, 4)), tf.float8_e5m2)  # ResourceGather has none
+    value = tf.cast(tf.random.uniform((1000, 4)), tf.dtypes.experimental.float8_e5m2)  # ResourceGather has none
     source = capture.references([NamedVariable("model/0", "", tf.Variable(value))])[0]
     assert source.buffer is not None
     assert b"".join(map(bytes, source.buffer())) == value.numpy().tobytes()
