@@ -23,7 +23,7 @@ def read(variable: Any) -> Any:
 
 
 def read_all(variables: Sequence[Any]) -> list[Any]:
-    """Tensors that share the buffers of variables, or of whatever has their ``handle`` and ``dtype``, in order."""
+    """Tensors that share the buffers of variables, or of what has ``handle`` and ``dtype``, in order."""
     groups: dict[tuple[Any, str], list[int]] = {}
     for place, one in enumerate(variables):
         groups.setdefault((one.dtype, one.handle.device), []).append(place)

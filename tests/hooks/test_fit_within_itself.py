@@ -1,4 +1,4 @@
-"""A `fit` of the very model that is being trained, in a callback: a part of that training, not one of its own."""
+"""A `fit` of the very model that is being trained, in a callback: a part of that training."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ class Itself(keras.callbacks.Callback):
 def test_with_a_snapshot_before_it_trains_what_it_trains_alone(
     start: Start, data: tuple[Any, Any], model: Callable[..., Any], said: list[str]
 ) -> None:
-    def train(save: Callable[[], object]) -> Any:
+    def train(save: Callable[[], None]) -> Any:
         made = model()
         made.fit(*data, epochs=3, batch_size=8, verbose=0, callbacks=[At(2, save), Itself(data)])
         return made
 
-    alone = train(list)
-    followed = train(start().checkpoint)
+    alone = train(lambda: None)
+    handle = start()
+    followed = train(handle.checkpoint)
     assert int(followed.optimizer.iterations) == int(alone.optimizer.iterations) == 3 * 5 + 2 + 2
     assert bits(followed) == bits(alone)
     assert len(said) == 1, said
