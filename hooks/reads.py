@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Sequence
 from typing import Any, Final
 
 AT_ONCE: Final = (64, 16, 4)
@@ -12,7 +13,8 @@ kernel, in time that grows with the square of the number. 64 in one operation ta
 
 log = logging.getLogger("holdfast.hooks")
 
-_several: list[Callable[[Sequence[Any]], list[Any]]] = []
+_one_by_one: Final = threading.Event()
+"""Set where the fused operation cannot be called."""
 
 
 def read(variable: Any) -> Any:
@@ -43,14 +45,13 @@ def read_all(variables: Sequence[Any]) -> list[Any]:
 
 def _read_several(variables: Sequence[Any]) -> list[Any]:
     """Variables of one dtype on one device, by TensorFlow's own fused operation where it can be called."""
-    if not _several:
-        _several.append(_fused)
-    try:
-        return _several[0](variables)
-    except Exception:  # the operation is internal to TensorFlow; it may change
-        log.exception("fused reads; variables are read one by one from now on")
-        _several[0] = lambda several: [read(one) for one in several]
-        return _several[0](variables)
+    if not _one_by_one.is_set():
+        try:
+            return _fused(variables)
+        except Exception:  # the operation is internal to TensorFlow; it may change
+            log.exception("fused reads; variables are read one by one from now on")
+            _one_by_one.set()
+    return [read(one) for one in variables]
 
 
 def _fused(variables: Sequence[Any]) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,8 @@ def test_without_the_fused_operation_they_are_read_one_by_one(monkeypatch: pytes
     def gone(several: Any) -> list[Any]:
         raise tf.errors.NotFoundError(None, None, "no such operation")
 
-    monkeypatch.setattr(reads, "_several", [gone])
+    monkeypatch.setattr(reads, "_fused", gone)
+    monkeypatch.setattr(reads, "_one_by_one", threading.Event())
     variables = _variables(70)
     tensors = reads.read_all(variables)
     assert all(
