@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections import deque
@@ -28,7 +29,10 @@ WARM: Final = 2
 """Snapshots of a size that cost more than those that follow: their files are new."""
 
 ALIKE: Final = 1.5
-"""States whose sizes differ by no more than this factor cost about the same."""
+"""States whose sizes differ by no more than this factor cost about the same,"""
+
+SMALL_BYTES: Final = 2**20
+"""and so do all that are smaller than this: their bytes take no time beside what every snapshot takes."""
 
 MEDIAN_ERROR: Final = 1.25
 """The standard error of a median beside that of a mean, for normal noise: sqrt(pi / 2)."""
@@ -143,8 +147,10 @@ class Costs:
     def _same_size(self) -> list[Sample]:
         if not self._snapshots:
             return []
-        size = self._snapshots[-1].nbytes
-        return [one for one in self._snapshots if size <= one.nbytes * ALIKE and one.nbytes <= size * ALIKE]
+        size = max(self._snapshots[-1].nbytes, SMALL_BYTES)
+        sizes = [max(one.nbytes, SMALL_BYTES) for one in self._snapshots]
+        near = [size <= one * ALIKE and one <= size * ALIKE for one in sizes]
+        return list(itertools.compress(self._snapshots, near))
 
     def _alike(self) -> list[Sample]:
         alike = self._same_size()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 
 from helpers.training import Model, Start
@@ -15,6 +16,8 @@ from holdfast.hooks import capture
 from holdfast.hooks.handle import Handle
 
 SLOW = 0.12
+MOST_STEPS = 100_000
+"""Of some milliseconds: what has not come by then never does."""
 
 
 def train_until(model: Any, data: Any, done: Callable[[], bool]) -> int:
@@ -25,11 +28,18 @@ def train_until(model: Any, data: Any, done: Callable[[], bool]) -> int:
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             nonlocal steps
             steps += 1
+            assert steps < MOST_STEPS, "what it trains for never came"
             if steps % 50 == 0 and done():
                 self.model.stop_training = True
 
     model.fit(*data, batch_size=1, epochs=1_000_000, verbose=0, callbacks=[Stopper()])
     return steps
+
+
+@pytest.fixture
+def data(data: Any) -> Any:
+    """Epochs of seconds: an epoch's end is no step, and what takes all the time is not to be that."""
+    return tuple(np.concatenate([one] * 100) for one in data)
 
 
 def snapshots(handle: Handle) -> int:
@@ -42,9 +52,9 @@ def test_a_slow_save_stretches_the_interval_and_that_is_said_once(
 ) -> None:
     references = capture.references
 
-    def slowly(*arguments: Any) -> Any:
+    def slowly(*arguments: Any, **named: Any) -> Any:
         time.sleep(SLOW)
-        return references(*arguments)
+        return references(*arguments, **named)
 
     monkeypatch.setattr(capture, "references", slowly)
     handle = start(snapshot_seconds=1.0, persist_seconds=60.0, overhead_percent=1)

@@ -128,11 +128,19 @@ def test_another_size_has_another_cost() -> None:
     training = Training(steady(0.03))
     training.train(20.0)
     for _ in range(5):
-        training.snapshot(1.2, 0.9, nbytes=1000)
-        training.snapshot(1.2, 0.1, nbytes=100)
+        training.snapshot(1.2, 0.9, nbytes=10**9)
+        training.snapshot(1.2, 0.1, nbytes=10**8)
     assert training.pace.costs.snapshot == pytest.approx(0.1 + STALL, abs=0.03)
-    training.snapshot(1.2, 0.9, nbytes=1000)
+    training.snapshot(1.2, 0.9, nbytes=10**9)
     assert training.pace.costs.snapshot == pytest.approx(0.9 + STALL, abs=0.1)
+
+
+def test_states_of_some_kilobytes_are_of_one_size() -> None:
+    training = Training(steady(0.03))
+    training.train(20.0)
+    for number in range(4):
+        training.snapshot(1.2, 0.9, nbytes=300 * 10**number)
+    assert training.pace.costs.settled
 
 
 def test_an_upload_is_evaluated_with_the_snapshots_in_it_left_out() -> None:

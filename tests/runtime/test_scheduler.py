@@ -37,7 +37,7 @@ def train(scheduler: Scheduler, now: float, seconds: float, step: float = 0.1) -
     return now, False
 
 
-def snapshot(scheduler: Scheduler, now: float, stall: float, nbytes: int = 1000) -> float:
+def snapshot(scheduler: Scheduler, now: float, stall: float, nbytes: int = 10**8) -> float:
     """One that stops the training for so long, and is written by then."""
     window = scheduler.snapshot_begun(now, now, nbytes)
     scheduler.pace.snapshot_over(window, now + stall, written=True)
@@ -104,7 +104,7 @@ def test_the_first_ones_short_interval_is_over_though_nothing_of_it_was_measured
         now, due = train(scheduler, now, 0.5)
         if due:
             taken += 1
-            window = scheduler.snapshot_begun(now, None, 1000)
+            window = scheduler.snapshot_begun(now, None, 10**8)
             scheduler.pace.snapshot_handed(now)
             scheduler.pace.snapshot_over(window, now + 0.2, written=True)
         scheduler.pace.paused()  # another short call
@@ -132,7 +132,7 @@ def test_a_larger_state_that_is_trained_later_is_learned_anew() -> None:
     now = warm(scheduler) + 60.0
     scheduler.pace.paused()  # and the first step of the next training finds a snapshot due
     assert scheduler.step_ended(now)
-    window = scheduler.snapshot_begun(now, now, 3000)
+    window = scheduler.snapshot_begun(now, now, 3 * 10**8)
     scheduler.pace.snapshot_handed(now + 0.01)
     scheduler.pace.snapshot_over(window, now + 8.0, written=True)
     begun, now = now, now + 0.01
@@ -142,7 +142,7 @@ def test_a_larger_state_that_is_trained_later_is_learned_anew() -> None:
     assert now - begun <= 8.1 / LEARNING_SHARE
     for _ in range(2):
         assert not scheduler.pace.costs.settled
-        now = snapshot(scheduler, now, 0.01, 3000)
+        now = snapshot(scheduler, now, 0.01, 3 * 10**8)
         now, _ = train(scheduler, now, 2.0)
         assert scheduler.measured.plan.snapshot_seconds <= BUDGET.snapshot_seconds
     assert scheduler.pace.costs.settled
