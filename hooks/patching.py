@@ -19,6 +19,9 @@ Wrapper = Callable[..., Any]
 _patched: list[tuple[Any, str, str, Any, Any]] = []
 """Owner, name, who made the wrapper, what was there before, what is there since."""
 
+_failures: dict[tuple[str, type[Exception]], int] = {}
+"""How often what has gone wrong where, since the runtime started."""
+
 
 def patch(owner: Any, name: str, make: Callable[[Callable[..., Any]], Wrapper]) -> None:
     """Replaces a method or function by one that looks like it.
@@ -46,6 +49,7 @@ def patch(owner: Any, name: str, make: Callable[[Callable[..., Any]], Wrapper]) 
 
 def unpatch_all() -> None:
     """Takes every patch back, unless somebody else has patched over it since."""
+    _failures.clear()
     while _patched:
         owner, name, _, before, wrapper = _patched.pop()
         if vars(owner).get(name) is not wrapper:
@@ -57,7 +61,8 @@ def unpatch_all() -> None:
 def guarded(function: Callable[P, T]) -> Callable[P, T | None]:
     """Makes a function of ours harmless: what goes wrong in it is logged and said once.
 
-    KeyboardInterrupt and SystemExit pass: they are the user's.
+    What goes wrong at every step is logged at the first time, the second, the fourth and so on: the log
+    lies on the user's disk. KeyboardInterrupt and SystemExit pass: they are the user's.
     """
 
     @functools.wraps(function)
@@ -66,7 +71,10 @@ def guarded(function: Callable[P, T]) -> Callable[P, T | None]:
             return function(*args, **kwargs)
         except Exception as error:
             name = getattr(function, "__qualname__", repr(function))
-            log.exception("in %s", name)
+            failure = name, type(error)
+            _failures[failure] = times = _failures.get(failure, 0) + 1
+            if times.bit_count() == 1:
+                log.exception("in %s, time %d", name, times)
             report.say_once(
                 f"guard {name}",
                 f"an error of Holdfast's own in {name} ({error!r}); your code goes on as if it were not "

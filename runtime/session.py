@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
@@ -44,6 +45,9 @@ from holdfast.runtime.writer import Writer
 
 MONITOR_SECONDS: Final = NOTE_SECONDS
 """How often the session looks after its daemon, and notes its last step."""
+
+RETRY_SECONDS: Final = 0.25
+"""How long after a snapshot was asked for, and none came of it, it is asked for again."""
 
 CHANGED: Final = 0.1
 """The daemon is told of another interval where that differs by more than this share."""
@@ -100,6 +104,7 @@ class Session:
         self._persist_seconds = self._scheduler.measured.plan.persist_seconds
         self._persist_now = False  # while somebody waits for the newest snapshot
         self._step_end: float | None = None
+        self._asked_at = -math.inf
         self._windows: dict[Stem, Window] = {}  # of the snapshots that are not written yet
         self._stop = threading.Event()
         self._telling = threading.Lock()
@@ -142,12 +147,16 @@ class Session:
             epoch_ended: It was noted before, and now its epoch has ended.
 
         Returns:
-            Whether the schedule wants a snapshot; never while one is in the making.
+            Whether the schedule wants a snapshot; never while one is in the making. Where none comes of it,
+            since there is nothing to take one of, or it failed, not at once again.
         """
         self.last_step_at = time.time()
         self._step_end = now = time.monotonic()
         due = self._scheduler.step_ended(now, epoch_ended=epoch_ended)
-        return due and self.active and not self._writer.busy
+        if not due or not self.active or self._writer.busy or now - self._asked_at < RETRY_SECONDS:
+            return False
+        self._asked_at = now
+        return True
 
     def due(self) -> bool:
         """Whether the schedule wants a snapshot now; never while one is in the making."""
@@ -186,6 +195,7 @@ class Session:
             return False
         stem = self.next_stem()
         self._sequence += 1
+        self._asked_at = -math.inf
         ended, self._step_end = self._step_end, None
         # Else another thing than a step has ended.
         measured = after_step or snapshot.kind in ("scheduled", "requested")

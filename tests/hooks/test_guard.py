@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 
 from helpers.training import At, Start, bits
+from holdfast.hooks import capture
 from holdfast.hooks.training_call import FitCall
+from holdfast.runtime.session import RETRY_SECONDS
 
 METHODS = [
     "__init__",
@@ -65,3 +68,24 @@ def test_a_bug_while_saving_an_interrupted_training_leaves_the_interrupt_as_it_i
     monkeypatch.setattr(FitCall, "raised", broken)
     with pytest.raises(KeyboardInterrupt, match="the user's"):
         model().fit(*data, verbose=0, callbacks=[At(2, interrupt)])
+
+
+def test_a_bug_at_every_snapshot_neither_fills_the_log_nor_is_run_into_at_every_step(
+    start: Start, data: Any, model: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = 0
+
+    def broken(*_: Any, **__: Any) -> None:
+        nonlocal times
+        times += 1
+        raise ZeroDivisionError("a bug of ours")
+
+    start(snapshot_seconds=0.05)
+    monkeypatch.setattr(capture, "references", broken)
+    began = time.monotonic()
+    model().fit(*data, epochs=300, batch_size=8, verbose=0)  # 1500 steps
+    asked = (time.monotonic() - began) / RETRY_SECONDS
+    assert 3 <= times <= 2 * asked + 3  # at steps, at ends of epochs, and at the call's
+    (log,) = (tmp_path / "spool").glob("spools/*/kernel.log")
+    logged = log.read_text(encoding="utf-8").count("Traceback")
+    assert logged <= 4 * times.bit_length() < times  # for each of the places, fewer and fewer
