@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -19,7 +20,7 @@ Wrapper = Callable[..., Any]
 _patched: list[tuple[Any, str, str, Any, Any]] = []
 """Owner, name, who made the wrapper, what was there before, what is there since."""
 
-_failures: dict[tuple[str, type[Exception]], int] = {}
+_failures: Counter[tuple[str, type[Exception]]] = Counter()
 """How often what has gone wrong where, since the runtime started."""
 
 
@@ -72,9 +73,9 @@ def guarded(function: Callable[P, T]) -> Callable[P, T | None]:
         except Exception as error:
             name = getattr(function, "__qualname__", repr(function))
             failure = name, type(error)
-            _failures[failure] = times = _failures.get(failure, 0) + 1
-            if times.bit_count() == 1:
-                log.exception("in %s, time %d", name, times)
+            _failures[failure] += 1
+            if _failures[failure].bit_count() == 1:
+                log.exception("in %s, time %d", name, _failures[failure])
             report.say_once(
                 f"guard {name}",
                 f"an error of Holdfast's own in {name} ({error!r}); your code goes on as if it were not "

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import statistics
 from collections import deque
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 QUIET_BUCKETS: Final = 64
@@ -125,7 +124,7 @@ class Costs:
 
     def add_snapshot(self, sample: Sample) -> None:
         """Adds one."""
-        self._snapshots.append(sample)
+        self._snapshots.append(replace(sample, nbytes=max(sample.nbytes, SMALL_BYTES)))
 
     def add_upload(self, excess: float, took: float, noise: float) -> None:
         """Adds an upload: by how much steps took longer, how long it took, and the former's deviation."""
@@ -147,10 +146,8 @@ class Costs:
     def _same_size(self) -> list[Sample]:
         if not self._snapshots:
             return []
-        size = max(self._snapshots[-1].nbytes, SMALL_BYTES)
-        sizes = [max(one.nbytes, SMALL_BYTES) for one in self._snapshots]
-        near = [size <= one * ALIKE and one <= size * ALIKE for one in sizes]
-        return list(itertools.compress(self._snapshots, near))
+        size = self._snapshots[-1].nbytes
+        return [one for one in self._snapshots if size <= one.nbytes * ALIKE and one.nbytes <= size * ALIKE]
 
     def _alike(self) -> list[Sample]:
         alike = self._same_size()
