@@ -54,7 +54,7 @@ class Case:
 
 
 QUICK: Final = (Case(30, 2, ("warm",)),)
-FULL: Final = (Case(30, 5), Case(300, 5), Case(800, 3))
+FULL: Final = (Case(30, 3), Case(300, 3), Case(800, 3))
 
 Samples = dict[str, list[dict[str, Any]]]
 """By variant, what its process said in each round."""

@@ -54,7 +54,9 @@ def make_model(block: Block) -> Any:
         case "dense":
             inputs, outputs = _dense(size, LAYERS)
         case "deep":  # a layer has two variables, with Adam six; two are Adam's own
-            inputs, outputs = _dense(size, max(1, round((block.variables - 2) / 6)))
+            layers = max(1, round((block.variables - 2) / 6))
+            # However deep, gradients stay as large as they are: what does not change is not written again.
+            inputs, outputs = _dense(size, layers, activation=None, kernel_initializer="orthogonal")
         case "conv":
             inputs, outputs = _convolutional(size)
         case "embedding":
@@ -70,11 +72,11 @@ def make_model(block: Block) -> Any:
     return model
 
 
-def _dense(size: float, layers: int) -> tuple[Any, Any]:
+def _dense(size: float, layers: int, **of_layers: Any) -> tuple[Any, Any]:
     width = int(math.sqrt(size / ADAM / layers))
     inputs = outputs = keras.Input((width,))
     for _ in range(layers):
-        outputs = keras.layers.Dense(width, activation="relu")(outputs)
+        outputs = keras.layers.Dense(width, **{"activation": "relu", **of_layers})(outputs)
     return inputs, outputs
 
 

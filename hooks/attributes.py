@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 LONGEST: Final = 100
@@ -33,19 +33,34 @@ def loose_variables(model: Any) -> Iterator[Any]:
     """`tf.Variable`s of a model and its layers; Keras 3 counts only its own."""
     from tensorflow.python.ops.resource_variable_ops import BaseResourceVariable
 
+    others: set[type] = set()
+    """Classes of what is neither: a layer has some forty attributes, and asking what each of them is took a
+    fourth of a snapshot's stall."""
     for layer in model._flatten_layers():
-        for _, value in _values(layer):
-            if isinstance(value, BaseResourceVariable):
-                yield value
+        for value in list(vars(layer).values()):
+            if type(value) in others:
+                continue
+            for _, one in _members(value):
+                if type(one) in others:
+                    continue
+                if isinstance(one, BaseResourceVariable):
+                    yield one
+                elif not isinstance(one, (dict, list, tuple)):
+                    others.add(type(one))
 
 
 def _values(thing: Any) -> Iterator[tuple[str, Any]]:
     """Attributes in their order, and what short lists, tuples and dictionaries among them hold."""
     for name, value in list(vars(thing).items()):
-        match value:
-            case dict() if len(value) <= LONGEST:
-                yield from ((f"{name}.{key}", one) for key, one in list(value.items()))
-            case list() | tuple() if len(value) <= LONGEST:
-                yield from ((f"{name}.{place}", one) for place, one in enumerate(value))
-            case _:
-                yield name, value
+        for key, one in _members(value):
+            yield (name if key is None else f"{name}.{key}"), one
+
+
+def _members(value: Any) -> Iterable[tuple[Any, Any]]:
+    """What a short list, tuple or dictionary holds, with its keys or places; any other value with None."""
+    match value:
+        case dict() if len(value) <= LONGEST:
+            return list(value.items())
+        case list() | tuple() if len(value) <= LONGEST:
+            return enumerate(value)
+    return ((None, value),)

@@ -11,7 +11,7 @@ import json
 import math
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from holdfast.runtime.errors import FormatInvalid
@@ -45,16 +45,19 @@ MAX_HEADER_BYTES: Final = 100_000_000
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """A tensor's name, dtype (safetensors' name for it) and shape."""
+    """A tensor's name, dtype (safetensors' name for it) and shape.
+
+    Attributes:
+        nbytes: Size of the tensor's data in bytes; computed once, since a snapshot asks several times.
+    """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
+    nbytes: int = field(init=False, repr=False, compare=False)
 
-    @property
-    def nbytes(self) -> int:
-        """Size of the tensor's data in bytes."""
-        return DTYPE_BYTES[self.dtype] * math.prod(self.shape)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "nbytes", DTYPE_BYTES[self.dtype] * math.prod(self.shape))
 
 
 def encode_header(
