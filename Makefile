@@ -17,7 +17,7 @@ help:
 	@echo "make test-colab  the notebook's tests beside the packages that Colab ships"
 	@echo "make check       lint, format, types, layers"
 	@echo "make docs        the site of the documentation, in site/"
-	@echo "make bench       what Holdfast costs, beside Keras', TensorFlow's and Orbax' own; more than an hour"
+	@echo "make bench       what Holdfast costs, beside Keras', TensorFlow's and Orbax' own; about an hour"
 	@echo "make bench-quick the same on small models, in some minutes"
 	@echo "                 ONLY=lost, ONLY=dense:free: one part of either"
 	@echo "make bench-calls what the runtime costs tiny calls"
