@@ -35,6 +35,7 @@ def test_the_next_older_one_is_used_and_the_bits_are_equal(
     handle = start()
     with pytest.raises(KeyboardInterrupt):
         fit(model(), At(4, handle.checkpoint), At(7, handle.checkpoint), At(9, interrupt))
+    assert handle.wait()  # the daemon could otherwise upload it while it is being damaged
     handle.stop()
     spool = next((tmp_path / "spool").glob("spools/*"))
     newest = max((spool / folder).iterdir())

@@ -323,6 +323,7 @@ def test_a_damaged_checkpoint_is_passed_over(start: Start, tmp_path: Path, said:
     program.run(1, at(3, handle.checkpoint))
     handle._session.flush()
     interrupted(program, step=5 + 4, epochs=2)
+    assert handle.wait()  # the daemon could otherwise upload it while it is being damaged
     colab_bootstrap.stop()
     for path in sorted(tmp_path.rglob("*.safetensors")):
         if "-000003-" in path.name:

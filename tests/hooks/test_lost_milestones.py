@@ -46,6 +46,7 @@ def test_one_that_is_damaged_gives_way_to_the_newest_checkpoint(
     first = model()
     steps(first, data, 4, At(12, handle.checkpoint))
     milestone = manifests(handle)[-1]
+    assert handle.wait()  # nothing is left that the daemon would upload later
     handle.stop()
     milestone.write_bytes(milestone.read_bytes()[:100])
     lose_store(tmp_path)
@@ -64,6 +65,7 @@ def test_where_a_later_call_was_saved_its_state_is_taken(
     steps(first, data, 1)
     milestone = manifests(handle)[-1]
     steps(first, data, 2)
+    assert handle.wait()  # nothing is left that the daemon would upload later
     handle.stop()
     milestone.unlink()
     lose_store(tmp_path)

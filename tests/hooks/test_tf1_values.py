@@ -27,6 +27,7 @@ def test_a_damaged_checkpoint_is_passed_over(start: Start, tmp_path: Path, said:
         handle._session.flush()
     made.train_to(session, 9)
     session.close()
+    assert handle.wait()  # the daemon could otherwise upload it while it is being damaged
     start()
     spool = sorted((tmp_path / "spool").glob("spools/*/objects/*"))
     store = sorted((tmp_path / "store").glob("**/objects/**/*.safetensors"))
