@@ -19,52 +19,63 @@ _one_by_one: Final = threading.Event()
 
 def read(variable: Any) -> Any:
     """A tensor that shares the variable's buffer."""
+    return _read(variable.handle, variable.dtype)
+
+
+def _read(handle: Any, dtype: Any) -> Any:
     from tensorflow.python.ops import gen_resource_variable_ops
 
-    return gen_resource_variable_ops.read_variable_op(variable.handle, variable.dtype)
+    return gen_resource_variable_ops.read_variable_op(handle, dtype)
 
 
 def read_all(variables: Sequence[Any]) -> list[Any]:
     """Tensors that share the buffers of variables, or of what has ``handle`` and ``dtype``, in order."""
-    groups: dict[tuple[Any, str], list[int]] = {}
+    groups: dict[tuple[int, str], tuple[Any, list[int], list[Any]]] = {}
     for place, one in enumerate(variables):
-        groups.setdefault((one.dtype, one.handle.device), []).append(place)
+        handle, dtype = one.handle, one.dtype
+        key = id(dtype), handle.device  # there is one object of each dtype, and its hash is Python
+        if (group := groups.get(key)) is None:
+            group = groups[key] = (dtype, [], [])
+        group[1].append(place)
+        group[2].append(handle)
     found: list[Any] = [None] * len(variables)
-    for places in groups.values():
+    for dtype, places, handles in groups.values():
         begin = 0
         for count in AT_ONCE:
             while len(places) - begin >= count:
-                some = places[begin : begin + count]
-                for place, tensor in zip(some, _read_several([variables[one] for one in some]), strict=True):
+                end = begin + count
+                for place, tensor in zip(
+                    places[begin:end], _read_several(handles[begin:end], dtype), strict=True
+                ):
                     found[place] = tensor
-                begin += count
-        for place in places[begin:]:
-            found[place] = read(variables[place])
+                begin = end
+        for place, handle in zip(places[begin:], handles[begin:], strict=True):
+            found[place] = _read(handle, dtype)
     return found
 
 
-def _read_several(variables: Sequence[Any]) -> list[Any]:
+def _read_several(handles: list[Any], dtype: Any) -> list[Any]:
     """Variables of one dtype on one device, by TensorFlow's own fused operation where it can be called."""
     if not _one_by_one.is_set():
         try:
-            return _fused(variables)
+            return _fused(handles, dtype)
         except Exception:  # the operation is internal to TensorFlow; it may change
             log.exception("fused reads; variables are read one by one from now on")
             _one_by_one.set()
-    return [read(one) for one in variables]
+    return [_read(one, dtype) for one in handles]
 
 
-def _fused(variables: Sequence[Any]) -> list[Any]:
+def _fused(handles: list[Any], dtype: Any) -> list[Any]:
     from tensorflow.python import pywrap_tfe
     from tensorflow.python.eager import context
 
-    count = len(variables)
-    kinds = [variables[0].dtype.as_datatype_enum] * count
+    count = len(handles)
+    kinds = [dtype.as_datatype_enum] * count
     found: list[Any] = pywrap_tfe.TFE_Py_Execute(
         context.context()._handle,
         None,
         b"_ReadVariablesOp",
-        [one.handle for one in variables],
+        handles,
         ("N", count, "dtypes", kinds),
         count,
     )

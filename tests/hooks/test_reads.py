@@ -50,7 +50,7 @@ def test_a_table_that_is_updated_row_by_row_is_copied() -> None:
 
 
 def test_without_the_fused_operation_they_are_read_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    def gone(several: Any) -> list[Any]:
+    def gone(*several: Any) -> list[Any]:
         raise tf.errors.NotFoundError(None, None, "no such operation")
 
     monkeypatch.setattr(reads, "_fused", gone)
