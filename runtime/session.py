@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import threading
 import time
@@ -12,28 +11,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from holdfast.runtime import report, schedule_text
+from holdfast.runtime import report
 from holdfast.runtime.claims import Claim
 from holdfast.runtime.daemon_process import DaemonProcess
-from holdfast.runtime.errors import (
-    CheckpointDamaged,
-    ClaimLost,
-    DaemonUnavailable,
-    ObjectNotFound,
-    SpoolFull,
-)
+from holdfast.runtime.errors import CheckpointDamaged, ObjectNotFound, SpoolFull
 from holdfast.runtime.journal import Journal
 from holdfast.runtime.last_step import NOTE_SECONDS, LastStep
 from holdfast.runtime.limit_watch import LimitWatch
 from holdfast.runtime.manifest import Manifest
 from holdfast.runtime.names import Stem, parse_stem
 from holdfast.runtime.opening import Found, open_run
-from holdfast.runtime.pace import Window
 from holdfast.runtime.read_ahead import ReadAhead
 from holdfast.runtime.restore import Checkpoint, CheckpointPart, newest, open_checkpoint
 from holdfast.runtime.resumptions import MAX_RESUMPTIONS, Resumption, together
 from holdfast.runtime.retention import Policy
-from holdfast.runtime.scheduler import Measured, Scheduler, Wishes
+from holdfast.runtime.scheduler import Measured, Wishes
 from holdfast.runtime.service import Service
 from holdfast.runtime.settings import Settings
 from holdfast.runtime.shelf import Shelf
@@ -41,16 +33,12 @@ from holdfast.runtime.snapshot import Snapshot
 from holdfast.runtime.spool import Spool
 from holdfast.runtime.status import DaemonStatus
 from holdfast.runtime.stores import Store
+from holdfast.runtime.timing import Timing
+from holdfast.runtime.waiting import until_confirmed
 from holdfast.runtime.writer import Writer
 
 MONITOR_SECONDS: Final = NOTE_SECONDS
 """How often the session looks after its daemon, and notes its last step."""
-
-RETRY_SECONDS: Final = 0.25
-"""How long after a snapshot was asked for, and none came of it, it is asked for again."""
-
-CHANGED: Final = 0.1
-"""The daemon is told of another interval where that differs by more than this share."""
 
 log = logging.getLogger("holdfast.session")
 
@@ -99,13 +87,8 @@ class Session:
         self.ask_for_checkpoint: Callable[[], None] = lambda: None  # until something can be trained
         self._limits = LimitWatch()
         self._sequence = 0
-        self._scheduler = Scheduler(_wishes(settings), time.monotonic(), found.failures)
-        self._schedule_news = schedule_text.News()
-        self._persist_seconds = self._scheduler.measured.plan.persist_seconds
+        self._timing = Timing(_wishes(settings), found.failures)
         self._persist_now = False  # while somebody waits for the newest snapshot
-        self._step_end: float | None = None
-        self._asked_at = -math.inf
-        self._windows: dict[Stem, Window] = {}  # of the snapshots that are not written yet
         self._stop = threading.Event()
         self._telling = threading.Lock()
         self._read_ahead = ReadAhead(found.checkpoint)
@@ -151,31 +134,26 @@ class Session:
             since there is nothing to take one of, or it failed, not at once again.
         """
         self.last_step_at = time.time()
-        self._step_end = now = time.monotonic()
-        due = self._scheduler.step_ended(now, epoch_ended=epoch_ended)
-        if not due or not self.active or self._writer.busy or now - self._asked_at < RETRY_SECONDS:
-            return False
-        self._asked_at = now
-        return True
+        due = self._timing.step_ended(epoch_ended=epoch_ended)
+        return due and self.active and not self._writer.busy and self._timing.ask()
 
     def due(self) -> bool:
         """Whether the schedule wants a snapshot now; never while one is in the making."""
-        return self._scheduler.due(time.monotonic()) and self.active and not self._writer.busy
+        return self._timing.due() and self.active and not self._writer.busy
 
     def paused(self) -> None:
         """A training call begins, or a cell has ended: what passes until the next step's end is no step."""
-        self._step_end = None
-        self._scheduler.pace.paused()
+        self._timing.paused()
         self.spool.let_go()  # of models that may be gone by the next snapshot
 
     @property
     def schedule(self) -> Measured:
         """The intervals in force, and what is known of the costs behind them."""
-        return self._scheduler.measured
+        return self._timing.measured
 
     def schedule_problem(self) -> str:
         """Which of the user's bounds cannot be kept, and why; empty for none."""
-        return schedule_text.problem(self.schedule, _wishes(self.settings))
+        return self._timing.problem()
 
     def next_stem(self) -> Stem:
         """The name of the snapshot to come, for the journal that goes into it."""
@@ -195,13 +173,9 @@ class Session:
             return False
         stem = self.next_stem()
         self._sequence += 1
-        self._asked_at = -math.inf
-        ended, self._step_end = self._step_end, None
         # Else another thing than a step has ended.
         measured = after_step or snapshot.kind in ("scheduled", "requested")
-        self._windows[stem] = self._scheduler.snapshot_begun(
-            time.monotonic(), ended if measured else None, snapshot.nbytes
-        )
+        self._timing.snapshot_begun(stem, snapshot.nbytes, after_step=measured)
         self.memory_short = late = snapshot.late
         try:
             self._writer.submit(stem, snapshot)
@@ -209,7 +183,7 @@ class Session:
                 report.say_once("memory short", f"{late}. The training waits while a snapshot is written")
                 self._written_first()
         finally:
-            self._scheduler.pace.snapshot_handed(time.monotonic())
+            self._timing.snapshot_handed()
         return True
 
     def _written_first(self) -> None:
@@ -229,13 +203,13 @@ class Session:
         self._writer.flush()
 
     def _committed(self, manifest: Manifest) -> None:
-        self._over(manifest.stem, written=True)
+        self._timing.snapshot_over(manifest.stem, written=True)
         self.last_committed = manifest
         self.snapshot_problem = ""
         report.forget("spool full")
 
     def _not_committed(self, stem: Stem, error: Exception) -> None:
-        self._over(stem, written=False)
+        self._timing.snapshot_over(stem, written=False)
         self.snapshot_problem = str(error) or repr(error)
         if isinstance(error, SpoolFull):
             report.say_once("spool full", f"{error}. Training goes on; older snapshots were dropped")
@@ -243,11 +217,6 @@ class Session:
         else:
             report.say_once("snapshot failed", f"a snapshot could not be written: {error!r}. Training goes on")
             log.error("snapshot %s", stem, exc_info=error)
-
-    def _over(self, stem: Stem, *, written: bool) -> None:
-        window = self._windows.pop(stem, None)
-        if window is not None:
-            self._scheduler.pace.snapshot_over(window, time.monotonic(), written=written)
 
     # --- restoring --------------------------------------------------------------------------
 
@@ -340,41 +309,10 @@ class Session:
         self._persist_now = True
         self._write_session_file(ended=self.closed)
         try:
-            return self._wait_for(target, timeout, progress=progress)
+            return until_confirmed(self, target, timeout, progress=progress)
         finally:
             self._persist_now = False
             self._write_session_file(ended=self.closed)
-
-    def _wait_for(self, target: Manifest, timeout: float | None, *, progress: bool) -> bool:
-        from holdfast.runtime.bar import Bar  # here, since tqdm would take 20 ms of every start
-
-        deadline = None if timeout is None else time.monotonic() + timeout
-        with Bar(total=target.nbytes, unit="B", unit_scale=True, disable=not progress, leave=False) as bar:
-            while True:
-                status = self.status()
-                if status.confirmed and parse_stem(status.confirmed) >= target.stem:
-                    return True
-                if status.unusable and parse_stem(status.unusable) >= target.stem:
-                    raise CheckpointDamaged(
-                        "The snapshot was damaged on the local disk and cannot be uploaded",
-                        stem=status.unusable,
-                        origin="spool",
-                    )
-                if status.fenced or self.fenced:
-                    raise ClaimLost(status.fenced or "Another session has taken this run over")
-                if status.unconfirmed and parse_stem(status.written) >= target.stem:
-                    report.say_once(
-                        "cannot confirm",
-                        f"written, but not confirmed: {status.unconfirmed}. See docs/stores.md",
-                    )
-                    return False
-                if status.uploading:
-                    bar.reached(status.uploading_bytes, status.uploading_total)
-                if not self.daemon.is_alive() and self.closed:
-                    raise DaemonUnavailable("The daemon is gone", where=str(self.spool.folder / "daemon.log"))
-                if deadline is not None and time.monotonic() >= deadline:
-                    return False
-                time.sleep(0.05)
 
     def close(self) -> None:
         """Ends the session: the last snapshot is committed, the daemon drains the spool and ends."""
@@ -399,8 +337,7 @@ class Session:
         self.settings = replace(
             new, store=self.settings.store, run=self.settings.run, spool=self.settings.spool
         )
-        self._scheduler.replan(time.monotonic(), _wishes(self.settings))
-        self._persist_seconds = self.schedule.plan.persist_seconds
+        self._timing.change(_wishes(self.settings))
         self._write_session_file(ended=False)
 
     def _still_ours(self) -> bool:
@@ -432,7 +369,7 @@ class Session:
                 ended=ended,
                 run=settings.run,
                 store=settings.store,
-                persist_seconds=0.0 if self._persist_now else self._persist_seconds,
+                persist_seconds=0.0 if self._persist_now else self._timing.persist_seconds,
                 policy=keep,
                 rejected=frozenset(stem for origin, stem in self.damaged if origin == "store"),
             ).save(self.spool.folder)
@@ -444,23 +381,6 @@ class Session:
             except Exception:  # a thread's top: it must not end
                 log.exception("looking after the daemon")
 
-    def _reschedule(self, status: DaemonStatus, now: float) -> None:
-        """Chooses the intervals by what was measured up to a time; up to then the status tells of uploads."""
-        pace, offset = self._scheduler.pace, time.monotonic() - time.time()
-        if status.uploaded_from:
-            pace.upload(status.uploaded_from + offset, status.uploaded_to + offset)
-        if status.uploading:
-            pace.upload(status.uploading_since + offset, None)
-        else:
-            pace.no_upload(now)
-        self._scheduler.look(now)
-        if self._schedule_news.is_new(self.schedule, _wishes(self.settings)):
-            report.say(self.schedule_problem())
-        chosen = self.schedule.plan.persist_seconds
-        if abs(chosen - self._persist_seconds) > CHANGED * self._persist_seconds:
-            self._persist_seconds = chosen
-            self._write_session_file(ended=False)
-
     def _look_once(self) -> None:
         step = LastStep(self.claim.session, self.last_step_at)
         if step.at and step != self._noted_step:
@@ -470,7 +390,8 @@ class Session:
             return
         now = time.monotonic()
         status = self.status()
-        self._reschedule(status, now)
+        if self._timing.look(status, now):
+            self._write_session_file(ended=False)
         if status.unusable != self._unusable:  # what it shares with later snapshots must not be named again
             self._unusable = status.unusable
             self.spool.distrust()

@@ -13,7 +13,7 @@ import pytest
 from helpers.training import At, Start, bits
 from holdfast.hooks import capture
 from holdfast.hooks.training_call import FitCall
-from holdfast.runtime.session import RETRY_SECONDS
+from holdfast.runtime.timing import RETRY_SECONDS
 
 METHODS = [
     "__init__",

@@ -98,7 +98,7 @@ def test_a_kept_milestone_that_is_saved_at_a_step_that_was_due_is_measured(start
         assert saving._kept
         session.step_ended()
         assert saving.save(kind, piece("slot-0000"))
-        window = session._scheduler.pace._window
+        window = session._timing.scheduler.pace._window
         assert window is not None and (window.ended is not None) == measured
         session.flush()
         assert session.last_committed is not None and session.last_committed.kind == "milestone"
@@ -126,7 +126,7 @@ def test_each_snapshot_is_over_at_its_own_end_for_the_schedule(
         assert session.submit(snapshot(contents(seed)))  # without waiting for the one before
     session.flush()
     assert [id(one) for one in told] == [id(one) for one in begun]
-    assert not session._windows
+    assert not session._timing._windows
 
 
 def test_the_interval_that_was_chosen_reaches_the_daemon_and_a_wait_goes_before_it(
@@ -140,7 +140,7 @@ def test_the_interval_that_was_chosen_reaches_the_daemon_and_a_wait_goes_before_
         return service.persist_seconds
 
     assert told() == 100.0
-    costs = session._scheduler.pace.costs
+    costs = session._timing.scheduler.pace.costs
     costs.add_snapshot(Sample(stall=1.0, excess=0.0, nbytes=1, took=1.0, noise=0.0))
     for _ in range(3):  # a single one would be a guess
         costs.add_upload(5.0, 1.0, 0.0)
@@ -155,7 +155,7 @@ def test_the_interval_that_was_chosen_reaches_the_daemon_and_a_wait_goes_before_
         during.append(told())
         return True
 
-    monkeypatch.setattr(session, "_wait_for", waiting)
+    monkeypatch.setattr("holdfast.runtime.session.until_confirmed", waiting)
     submit(session, 1)
     assert session.wait(progress=False)
     assert during == [0.0]
@@ -169,7 +169,7 @@ def test_when_an_upload_began_and_ended_is_told_to_the_schedule(start: Opener) -
     status = session.status()
     assert session.began_at <= status.uploaded_from <= status.uploaded_to <= time.time()
     session._look_once()
-    upload = session._scheduler.pace._uploads[-1]
+    upload = session._timing.scheduler.pace._uploads[-1]
     assert upload.over is not None
     assert upload.over - upload.begun == pytest.approx(status.uploaded_to - status.uploaded_from, abs=0.01)
     assert upload.over <= time.monotonic()
