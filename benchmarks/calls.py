@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import json
 import statistics
-import subprocess
-import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -24,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from about import WIDTH, about_machine
+from told_worker import ToldWorker
 
 HERE: Final = Path(__file__).resolve().parent
 ROLES: Final = ("alone", "followed")
@@ -40,35 +40,6 @@ KINDS: Final = {
 """Kinds of calls, and the microseconds that each may cost more."""
 
 
-class Worker:
-    """A process that makes calls when it is told."""
-
-    def __init__(self, role: str, folder: Path) -> None:
-        self._log = open(folder / f"{role}.log", "w", encoding="utf-8")  # noqa: SIM115 - closed with the process
-        self._process = subprocess.Popen(
-            [sys.executable, str(HERE / "tiny.py"), role, str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            text=True,
-        )
-
-    def ask(self, kind: str, count: int) -> Any:
-        """The answer to an order: seconds and CPU seconds of a round's calls, or wrappers' costs by name."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(json.dumps([kind, count]) + "\n")
-        self._process.stdin.flush()
-        for line in self._process.stdout:
-            if line.startswith("["):
-                return json.loads(line)[0]
-        raise SystemExit(Path(self._log.name).read_text(encoding="utf-8")[-4000:])
-
-    def end(self) -> None:
-        """Has it end, and waits for that."""
-        self._process.communicate()
-        self._log.close()
-
-
 def main(
     only: Annotated[str, typer.Option(help="The one kind of call to measure.")] = "",
     rounds: Annotated[int, typer.Option(help="Pairs of rounds of each kind.")] = 12,
@@ -77,27 +48,27 @@ def main(
 ) -> None:
     """Measures every kind of call, and writes calls.json."""
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        workers = {role: Worker(role, Path(folder)) for role in ROLES}
-        try:
-            found = {kind: measured(workers, kind, rounds, calls) for kind in KINDS if only in ("", kind)}
-            wrappers = workers["followed"].ask("wrappers", 5_000)
-        finally:
-            for worker in workers.values():
-                worker.end()
+    with ExitStack() as ends:
+        folder = ends.enter_context(tempfile.TemporaryDirectory())
+        workers = {
+            role: ends.enter_context(ToldWorker(Path(folder), "tiny.py", role, folder)) for role in ROLES
+        }
+        found = {kind: measured(workers, kind, rounds, calls) for kind in KINDS if only in ("", kind)}
+        (wrappers,) = workers["followed"].ask(("wrappers", 5_000))
     result = {"machine": about_machine(), "calls": found, "wrappers": wrappers}
     (out / "calls.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
     show(found, wrappers)
 
 
-def measured(workers: dict[str, Worker], kind: str, rounds: int, calls: int) -> dict[str, Any]:
+def measured(workers: dict[str, ToldWorker], kind: str, rounds: int, calls: int) -> dict[str, Any]:
     """Medians of the rounds of one kind, in microseconds, and of what a pair differs by."""
     for worker in workers.values():
-        worker.ask(kind, calls)
+        worker.ask((kind, calls))
     medians: dict[str, list[list[float]]] = {role: [] for role in ROLES}
     for place in range(rounds):
         for role in ROLES if place % 2 else reversed(ROLES):
-            columns = zip(*workers[role].ask(kind, calls), strict=True)
+            (times,) = workers[role].ask((kind, calls))
+            columns = zip(*times, strict=True)
             medians[role].append([statistics.median(column) * 1e6 for column in columns])
     found: dict[str, Any] = {"pairs": medians}
     for place, clock in enumerate(CLOCKS):

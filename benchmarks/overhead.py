@@ -8,23 +8,20 @@ compared with the mean of the two around it, so that what changes steadily on th
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
 from tqdm import tqdm
 
 from holdfast.runtime.settings_table import Settings
 from sections import Figure, Goal, Section
+from told_worker import ToldWorker
 
-HERE: Final = Path(__file__).resolve().parent
+SCRIPT: Final = "steady.py"
 SHARE: Final = 0.01
 """Goal: the largest share of the training's time."""
 
@@ -40,59 +37,17 @@ NOTE: Final = (
 )
 
 
-class Worker:
-    """A training that goes on when it is told."""
-
-    def __init__(self, role: str, megabytes: int, folder: Path) -> None:
-        self._log = folder / f"{role}.log"
-        self._errors = open(self._log, "w", encoding="utf-8")  # noqa: SIM115 - closed with the process
-        self._process = subprocess.Popen(
-            [sys.executable, str(HERE / "steady.py"), role, str(megabytes)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-        )
-        self._read()  # the first step is done
-
-    def train(self, seconds: float) -> dict[str, Any]:
-        """Trains for about so long.
-
-        Raises:
-            RuntimeError: The process ended.
-        """
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{seconds}\n")
-        self._process.stdin.flush()
-        return self._read()
-
-    def _read(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if line.startswith("{"):
-                found: dict[str, Any] = json.loads(line)
-                return found
-        raise RuntimeError(f"a training ended: {self._log.read_text(encoding='utf-8')[-4000:]}")
-
-    def __enter__(self) -> Worker:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.communicate()
-        self._errors.close()
-
-
 def section(quick: bool) -> Section:
     """Measures it."""
     megabytes, turns, seconds = QUICK if quick else (MEGABYTES, TURNS, SECONDS)
     with (
         tempfile.TemporaryDirectory() as name,
-        Worker("alone", megabytes, Path(name)) as alone,
-        Worker("followed", megabytes, Path(name)) as followed,
+        ToldWorker(Path(name), SCRIPT, "alone", megabytes) as alone,
+        ToldWorker(Path(name), SCRIPT, "followed", megabytes) as followed,
     ):
-        followed.train(seconds)  # its schedule learns what a snapshot costs
+        for worker in (alone, followed):
+            worker.answer()  # the first step is done
+        followed.ask(seconds)  # its schedule learns what a snapshot costs
         without, with_it = [_turn(alone, seconds)], []
         for _ in tqdm(range(turns), desc="overhead", unit="turn", leave=False):
             with_it.append(_turn(followed, seconds))
@@ -100,9 +55,10 @@ def section(quick: bool) -> Section:
     return evaluate(megabytes, without, with_it, judged=not quick)
 
 
-def _turn(worker: Worker, seconds: float) -> dict[str, Any]:
+def _turn(worker: ToldWorker, seconds: float) -> dict[str, Any]:
     os.sync()
-    return worker.train(seconds)
+    times: dict[str, Any] = worker.ask(seconds)
+    return times
 
 
 def evaluate(
