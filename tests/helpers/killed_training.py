@@ -14,6 +14,8 @@ from typing import Any
 
 import psutil
 
+from helpers.processes import daemons_in
+
 PROGRAM = Path(__file__).parent.parent / "programs" / "training.py"
 
 
@@ -80,9 +82,4 @@ class Training:
 
     def daemons(self) -> list[psutil.Process]:
         """The daemons that serve this training's spool."""
-        found = []
-        for process in psutil.process_iter(["cmdline"]):
-            words = process.info["cmdline"] or []
-            if "holdfast.runtime.daemon" in words and words[-1].startswith(str(self.folder)):
-                found.append(process)
-        return found
+        return daemons_in(self.folder)

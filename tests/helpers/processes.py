@@ -33,6 +33,17 @@ def eventually(holds: Callable[[], Any], what: str) -> None:
         time.sleep(0.02)
 
 
+def daemons_in(folder: Path) -> list[psutil.Process]:
+    """The daemons alive whose spool is in a folder."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if (words := process.info["cmdline"] or [])
+        and "holdfast.runtime.daemon" in words
+        and words[-1].startswith(str(folder))
+    ]
+
+
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a test's process: it can import the helpers, and crashes only when told to."""
     extra = dict(extra or {})
@@ -168,15 +179,7 @@ class Machine:
 
     def daemons(self) -> list[psutil.Process]:
         """The daemons alive on this machine."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                command = process.cmdline()
-                if "holdfast.runtime.daemon" in command and command[-1].startswith(str(self.folder)):
-                    found.append(process)
-            except psutil.Error:
-                continue
-        return found
+        return daemons_in(self.folder)
 
 
 @contextmanager
