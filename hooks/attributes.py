@@ -60,8 +60,8 @@ def loose_variables(model: Any) -> Iterator[Any]:
     """Classes of what is neither: a layer has some forty attributes, and asking what each of them is took a
     fourth of a snapshot's stall."""
     for layer in model._flatten_layers():
-        attributes = list(vars(layer).items())
-        for value in [one for name, one in attributes if name not in KERAS_OWN and type(one) not in others]:
+        attributes = vars(layer).copy().items()  # another thread may add to them
+        for value in [one for name, one in attributes if type(one) not in others and name not in KERAS_OWN]:
             for _, one in _members(value):
                 if type(one) in others:
                     continue

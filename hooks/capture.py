@@ -22,7 +22,7 @@ from holdfast.hooks.variables import NamedVariable, tensor_spec
 from holdfast.runtime.crashpoints import reach
 from holdfast.runtime.objects import TensorSpec
 from holdfast.runtime.snapshot import TensorSource
-from holdfast.runtime.unchanged import PROBE_BYTES
+from holdfast.runtime.unchanged import HELD_BYTES, PROBE_BYTES
 
 PART_BYTES: Final = 4 << 20
 """What is read at a time of a variable where memory is short: hashed and written while it is still in the
@@ -76,7 +76,7 @@ def in_update_order(variables: Sequence[NamedVariable]) -> list[NamedVariable]:
 
 def _source(spec: TensorSpec, tensor: Any) -> TensorSource:
     reference = _Reference(tensor)
-    return TensorSource(spec, reference.parts, reference.address)
+    return TensorSource(spec, reference, reference.address if spec.nbytes >= HELD_BYTES else None)
 
 
 class _Reference:
@@ -87,7 +87,7 @@ class _Reference:
     def __init__(self, tensor: Any) -> None:
         self.tensor = tensor
 
-    def parts(self) -> Iterable[memoryview]:
+    def __call__(self) -> Iterable[memoryview]:
         """Its bytes; those of a large tensor on a GPU come over piece by piece, a small one first."""
         size, count = 0, 0
         if _on_gpu(self.tensor):
