@@ -203,8 +203,7 @@ def test_shut_down_killed_and_interrupted_it_ends_with_the_same_bits(
         assert training.begun() > STEPS
         (kernel,) = jupyterlab.kernels()
         kernel.kill()
-        lab.accept("appears to have died")
-        lab.status("(Starting|Idle)")
+        lab.has_died()
 
         lab.menu("Run", "Run All Cells")
         resuming = f"resuming at epoch {at // STEPS + 1}/4"

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import psutil
 from playwright.sync_api import Locator, Page
+from playwright.sync_api import TimeoutError as NotThere
 
 from helpers.processes import environment, eventually
 
@@ -22,6 +23,10 @@ QUIET: Final = {
     "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
 }
 """Settings without which it asks the internet for news, and the user whether it may."""
+
+
+RESTART_SECONDS: Final = 30.0
+"""After so long the user restarts a kernel that JupyterLab said it would restart."""
 
 
 class Server:
@@ -142,8 +147,31 @@ class Lab:
         self.output(number).filter(has_text=text).first.wait_for()
         return self.output(number).inner_text()
 
-    def status(self, text: str) -> None:
-        """Waits until the status bar has a text about the kernel: ``Idle``, ``No Kernel``, or a pattern."""
+    def status(self, text: str, seconds: float | None = None) -> None:
+        """Waits until the status bar has a text about the kernel: ``Idle``, ``No Kernel``, or a pattern.
+
+        Args:
+            text: It.
+            seconds: For how long; by default as long as it takes.
+
+        Raises:
+            NotThere: It has not come by then.
+        """
         # The round indicator in the notebook's toolbar says that it is idle before there is a kernel.
         pattern = re.compile(rf"(^|\| ){text}( \||$)")
-        self.page.locator("#jp-main-statusbar").get_by_text(pattern).wait_for()
+        milliseconds = None if seconds is None else seconds * 1000
+        self.page.locator("#jp-main-statusbar").get_by_text(pattern).wait_for(timeout=milliseconds)
+
+    def has_died(self) -> None:
+        """Accepts that the kernel has died, and waits until there is another one.
+
+        JupyterLab restarts it by itself. On a busy machine its page may then stay without a connection, with
+        the kernel's state ``Unknown`` for good: then its user restarts the kernel, as is done here.
+        """
+        self.accept("appears to have died")
+        try:
+            self.status("(Starting|Idle)", RESTART_SECONDS)
+        except NotThere:
+            self.menu("Kernel", "Restart Kernel…")
+            self.accept("Restart Kernel?")
+            self.status("Idle")
